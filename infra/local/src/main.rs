@@ -1,0 +1,69 @@
+//! `weir`: the local stack and the operator's command line.
+//!
+//! This file is the map of the commands; each lives in the module of its name.
+
+mod clickhouse;
+mod dbt;
+mod firehose;
+mod generate;
+mod migrate;
+mod test;
+mod tools;
+mod up;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Weir on one machine: the same functions, buffer and warehouse as on AWS.
+#[derive(Parser)]
+#[command(name = "weir", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Start the whole stack: ClickHouse, Firehose, the functions
+    Up(up::Args),
+    /// Stop a stack started with `weir up --detach`
+    Down(up::down::Args),
+    /// Run every test: Rust, dbt, the stack end to end
+    Test(test::Args),
+    /// Apply migrations/ to ClickHouse
+    Migrate(migrate::Args),
+    /// Run dbt in its managed environment
+    Dbt(dbt::Args),
+    /// Send the demo shop's traffic
+    Generate(generate::Args),
+    /// Serve ClickHouse's HTTP interface over the embedded engine
+    Clickhouse(clickhouse::Args),
+    /// Serve the Firehose API and deliver to an HTTP endpoint
+    Firehose(firehose::Args),
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let outcome = match cli.command {
+        Command::Up(args) => up::run(args).await,
+        Command::Down(args) => up::down::run(args).await,
+        Command::Test(args) => test::run(args).await,
+        Command::Migrate(args) => migrate::run(args).await,
+        Command::Dbt(args) => dbt::run(args).await,
+        Command::Generate(args) => generate::run(args).await,
+        Command::Clickhouse(args) => clickhouse::run(args).await,
+        Command::Firehose(args) => firehose::run(args).await,
+    };
+    match outcome {
+        Ok(code) => code,
+        Err(error) => {
+            #[allow(clippy::print_stderr, reason = "the one place where a command's error reaches the terminal")]
+            {
+                eprintln!("weir: {error:#}");
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
