@@ -7,6 +7,7 @@ mod dbt;
 mod firehose;
 mod generate;
 mod migrate;
+mod project;
 mod test;
 mod tools;
 mod up;
