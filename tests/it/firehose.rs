@@ -19,7 +19,7 @@ fn sdk(url: &str) -> Client {
     let config = aws_sdk_firehose::Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new("us-east-1"))
-        .credentials_provider(Credentials::from_keys("test", "test", None))
+        .credentials_provider(Credentials::new("test", "test", None, None, "test"))
         .endpoint_url(url)
         .http_client(
             aws_smithy_http_client::Builder::new()
