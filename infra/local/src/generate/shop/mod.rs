@@ -24,9 +24,10 @@ mod visitor;
 
 use std::borrow::Cow;
 
-use jiff::Timestamp;
+use event_model::Row;
 use jiff::civil::{Date, Time};
 use jiff::tz::Offset;
+use jiff::{SignedDuration, Timestamp};
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
 use uuid::Uuid;
 
@@ -211,6 +212,29 @@ impl From<Step> for Event {
             amount,
             exp: [(CHECKOUT_BUTTON, checkout_button), (CART_STYLE, cart_style)],
             event_id: id,
+        }
+    }
+}
+
+impl Event {
+    /// The row that is stored when the event is posted and received `delay` after its time.
+    pub(crate) fn into_row(self, delay: SignedDuration) -> Row {
+        Row {
+            // A plan's period lies within what ClickHouse's DateTime can hold.
+            dt: u32::try_from(self.dt.as_second()).unwrap_or(0),
+            name: self.name.to_owned(),
+            user_id: self.user_id,
+            url: self.url.to_owned(),
+            obj: self.obj.to_owned(),
+            obj_id: self.obj_id.into_owned(),
+            product_id: self.product_id,
+            amount: self.amount,
+            exp: self
+                .exp
+                .map(|(experiment, variant)| (experiment.to_owned(), variant.to_owned()))
+                .into(),
+            event_id: self.event_id,
+            received_at: self.dt.as_millisecond() + i64::try_from(delay.as_millis()).unwrap_or(0),
         }
     }
 }

@@ -271,9 +271,13 @@ proptest! {
             prop_assert!((last - i64::from(days) < day_of(event)) && event.dt < plan.until);
             prop_assert!((1..=users).contains(&event.user_id));
             let body = serde_json::to_vec(event).unwrap();
-            let read: serde_json::Value = serde_json::from_slice(&body).unwrap();
-            let id = event.event_id.to_string();
-            prop_assert_eq!(read["event_id"].as_str(), Some(id.as_str()));
+            let delay = SignedDuration::from_millis(1_250);
+            let received_at = event.dt + delay;
+            let read = event_model::Event::from_json(&body).unwrap();
+            prop_assert_eq!(read.event_id(), Some(event.event_id));
+            let record = event_model::Record { event_id: event.event_id, received_at, event: read };
+            // Posting and inserting store the same row.
+            prop_assert_eq!(event.clone().into_row(delay), Row::from(record));
         }
     }
 }
