@@ -39,12 +39,18 @@ const MAX_USERS: u64 = 100_000_000;
 /// What Ctrl-C exits with, as shells expect.
 const INTERRUPTED: u8 = 130;
 
+/// How the sizes go together, for `--help`.
+const SIZES: &str = "\
+Size: --days is the period. --events N takes as many users as cause at least N events in it; --users N takes N users, \
+however many events they cause (about 46 each in 60 days). With neither it is a million events: about 22,000 users.
+
+The same seed, days and last day give the same events with the same event ids: sending them again adds nothing.
+
+Exit code: 0 when everything was acknowledged, 1 when anything was refused or failed, 130 after Ctrl-C.";
+
 /// Arguments of the command.
-///
-/// The size: `--days` is the period. `--events N` takes as many users as cause at least N events in it; `--users N` takes N
-/// users, however many events they cause (about 46 each in 60 days). With neither it is a million events: about 22,000
-/// users. The same seed, days and date give the same events with the same event ids, so sending again adds nothing.
 #[derive(clap::Args)]
+#[command(after_help = SIZES)]
 pub(crate) struct Args {
     /// Users of the shop, instead of a number of events
     #[arg(long, value_name = "N", conflicts_with = "events", value_parser = value_parser!(u64).range(1..=MAX_USERS))]
@@ -68,7 +74,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "P", default_value_t = 0.0, value_parser = percent)]
     duplicate_percent: f64,
     /// Where to post [default: http://127.0.0.1:9000/events, with the port of WEIR_FUNCTIONS_PORT if that is set]
-    #[arg(long, env = "WEIR_EVENTS_URL", value_parser = http_url)]
+    #[arg(long, env = "WEIR_EVENTS_URL", hide_env_values = true, value_parser = http_url)]
     url: Option<Url>,
     /// Port of the functions on this machine, for the default of --url
     #[arg(long, env = "WEIR_FUNCTIONS_PORT", default_value_t = 9000, hide = true)]

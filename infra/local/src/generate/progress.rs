@@ -12,7 +12,7 @@ const PLAIN_EVERY: Duration = Duration::from_secs(5);
 const BAR_EVERY: Duration = Duration::from_millis(200);
 
 /// The counts at a moment.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Default)]
 pub(super) struct Counts {
     /// Events acknowledged.
     pub(super) acknowledged: u64,
@@ -22,14 +22,16 @@ pub(super) struct Counts {
     pub(super) failed: u64,
     /// Attempts made again.
     pub(super) retried: u64,
+    /// Why the last of them was.
+    pub(super) last_setback: Option<String>,
 }
 
 impl Counts {
-    fn done(self) -> u64 {
+    fn done(&self) -> u64 {
         self.acknowledged + self.refused + self.failed
     }
 
-    fn text(self, seconds: f64) -> String {
+    fn text(&self, seconds: f64) -> String {
         #[allow(clippy::cast_precision_loss, reason = "a rate for people")]
         let rate = self.acknowledged as f64 / seconds.max(1e-9);
         let mut text = format!(
@@ -41,6 +43,9 @@ impl Counts {
         }
         if self.retried > 0 {
             text.push_str(&format!(", {} retries", self.retried));
+        }
+        if let Some(setback) = &self.last_setback {
+            text.push_str(&format!(", last after: {setback}"));
         }
         text
     }

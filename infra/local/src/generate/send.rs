@@ -84,8 +84,10 @@ pub(super) struct Totals {
     pub(super) refused: BTreeMap<u16, u64>,
     /// Events given up on.
     pub(super) failed: u64,
-    /// Attempts repeated, by status or `transport`.
+    /// Attempts that were to be repeated, by status or `transport`.
     pub(super) retried: BTreeMap<String, u64>,
+    /// Why the last of them was.
+    last_setback: Option<String>,
     /// Of the attempts that were acknowledged.
     pub(super) latency: Histogram,
     /// The different events acknowledged.
@@ -109,6 +111,7 @@ impl Totals {
             refused: BTreeMap::new(),
             failed: 0,
             retried: BTreeMap::new(),
+            last_setback: None,
             latency: Histogram::new(),
             ledger: Ledger::default(),
             first_refusal: None,
@@ -125,6 +128,7 @@ impl Totals {
             refused: self.refused.values().sum(),
             failed: self.failed,
             retried: self.retried.values().sum(),
+            last_setback: self.last_setback.clone(),
         }
     }
 
@@ -150,7 +154,10 @@ impl Totals {
             }
             Outcome::GivenUp { reason } => {
                 self.failed += events;
-                self.last_failure = Some(reason);
+                // What is stopped because all is hopeless must not hide why it is.
+                if !self.hopeless {
+                    self.last_failure = Some(reason);
+                }
                 self.streak += 10 * events;
             }
         }
@@ -264,13 +271,17 @@ impl Sender {
                     reason: format!("{} (after {attempt} attempts)", setback.reason),
                 };
             }
+            {
+                let mut totals = self.totals();
+                *totals.retried.entry(setback.kind).or_default() += 1;
+                totals.last_setback = Some(setback.reason.clone());
+            }
             let wait = tokio::time::sleep(self.patience.wait(attempt, setback.retry_after));
             if self.stop.run_until_cancelled(wait).await.is_none() {
                 break Outcome::GivenUp {
                     reason: format!("{} (stopped before attempt {})", setback.reason, attempt + 1),
                 };
             }
-            *self.totals().retried.entry(setback.kind).or_default() += 1;
             attempt += 1;
         };
         let mut totals = self.totals();
