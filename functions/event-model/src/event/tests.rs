@@ -286,7 +286,7 @@ fn issues_have_fastapis_shape() {
 fn an_answer_stays_small() {
     let long = "x".repeat(1 << 20);
     let many: Vec<String> = (0..10_000)
-        .map(|at| format!("\"{at}{long}\":1", long = &long[..100]))
+        .map(|at| format!("\"{at}{long}\":1", long = "x".repeat(100)))
         .collect();
     for body in [
         with("exp", &format!("{{{}}}", many.join(","))),
