@@ -63,7 +63,7 @@ changed_days as (
     {% if is_incremental() -%}
     -- A day is a candidate again for as long as the lag, and after every copy that arrives: when it holds just what was
     -- counted, it is left alone.
-    where (date, fingerprint, events) not in (select date, fingerprint, events from {{ this }} final)
+    where (date, fingerprint, events) not in (select date, fingerprint, events from {{ this }} {{ final() }})
     {%- endif %}
 
 ),

@@ -2,7 +2,7 @@ with
 
 days as (
 
-    select date, users from {{ ref('users_activity_aggr') }} final
+    select date, users from {{ ref('users_activity_aggr') }} {{ final() }}
 
 ),
 

@@ -4,7 +4,7 @@ source as (
 
     -- FINAL: a copy of an event that came twice is left out, merged or not. It costs little here: copies can only be in
     -- one month, the sorting key starts with dt, and whoever reads a few days makes ClickHouse merge those days only.
-    select * from {{ source('warehouse', 'events') }} final
+    select * from {{ source('warehouse', 'events') }} {{ final() }}
 
 ),
 

@@ -31,9 +31,18 @@ pub async fn handle(context: &Context, _event: LambdaEvent<IgnoredAny>) -> Resul
     let applied = context
         .migrator
         .apply(&context.migrations, |report| {
-            tracing::info!(name = report.name, statements = report.statements, duration_ms = report.duration_ms, "applied");
+            tracing::info!(
+                name = report.name,
+                statements = report.statements,
+                duration_ms = report.duration_ms,
+                "applied"
+            );
         })
         .await?;
-    let newest = context.migrations.iter().last().map(|migration| migration.name().to_owned());
+    let newest = context
+        .migrations
+        .iter()
+        .last()
+        .map(|migration| migration.name().to_owned());
     Ok(Summary { applied, newest })
 }

@@ -48,23 +48,40 @@ pub(crate) fn pending<'a>(set: &'a MigrationSet, applied: &[Applied]) -> Result<
     for row in applied {
         let applied_at = format!("{} UTC", row.applied_at);
         let Some(file) = set.iter().find(|file| file.version() == row.version) else {
-            return Err(MigrateError::Missing { file: row.name.clone(), applied_at });
+            return Err(MigrateError::Missing {
+                file: row.name.clone(),
+                applied_at,
+            });
         };
         if file.name() != row.name {
             let (recorded, file) = (row.name.clone(), file.name().to_owned());
-            return Err(MigrateError::Renamed { recorded, file, applied_at });
+            return Err(MigrateError::Renamed {
+                recorded,
+                file,
+                applied_at,
+            });
         }
         if file.checksum() != row.checksum {
             let (recorded, actual) = (row.checksum.clone(), file.checksum().to_owned());
-            return Err(MigrateError::Edited { file: row.name.clone(), applied_at, recorded, actual });
+            return Err(MigrateError::Edited {
+                file: row.name.clone(),
+                applied_at,
+                recorded,
+                actual,
+            });
         }
     }
-    let pending: Vec<&Migration> =
-        set.iter().filter(|file| applied.iter().all(|row| row.version != file.version())).collect();
+    let pending: Vec<&Migration> = set
+        .iter()
+        .filter(|file| applied.iter().all(|row| row.version != file.version()))
+        .collect();
     if let (Some(first), Some(last)) = (pending.first(), applied.iter().max_by_key(|row| row.version))
         && first.version() < last.version
     {
-        return Err(MigrateError::OutOfOrder { file: first.name().to_owned(), later: last.name.clone() });
+        return Err(MigrateError::OutOfOrder {
+            file: first.name().to_owned(),
+            later: last.name.clone(),
+        });
     }
     Ok(pending)
 }
@@ -74,7 +91,9 @@ mod tests {
     use super::*;
 
     fn set(files: &[(&str, &str)]) -> MigrationSet {
-        let files = files.iter().map(|(name, content)| ((*name).to_owned(), (*content).to_owned()));
+        let files = files
+            .iter()
+            .map(|(name, content)| ((*name).to_owned(), (*content).to_owned()));
         MigrationSet::from_files(files).unwrap()
     }
 
@@ -104,7 +123,11 @@ mod tests {
             (&[A, B], &[A, B], &[]),
         ] {
             let set = set(files);
-            let names: Vec<&str> = pending(&set, &applied(before)).unwrap().iter().map(|file| file.name()).collect();
+            let names: Vec<&str> = pending(&set, &applied(before))
+                .unwrap()
+                .iter()
+                .map(|file| file.name())
+                .collect();
             assert_eq!(names, expected);
         }
     }
@@ -112,14 +135,29 @@ mod tests {
     #[test]
     fn files_that_disagree_with_what_was_applied_are_named() {
         for (rows, files, message) in [
-            (applied(&[A]), set(&[(A.0, "edited"), B]), "0001_create_a.sql was edited after it was applied on 2026-11-23 08:15:00 UTC: "),
-            (applied(&[A, B]), set(&[A]), "0002_create_b.sql was applied on 2026-11-23 08:15:00 UTC and is not among "),
-            (applied(&[A]), set(&[("0001_make_a.sql", "A")]), "0001_create_a.sql was applied on 2026-11-23 08:15:00 UTC and is named 0001_make_a.sql now"),
-            (applied(&[A, B]).split_off(1), set(&[A, B]), "0001_create_a.sql was not applied, but 0002_create_b.sql was"),
+            (
+                applied(&[A]),
+                set(&[(A.0, "edited"), B]),
+                "0001_create_a.sql was edited after it was applied on 2026-11-23 08:15:00 UTC: ",
+            ),
+            (
+                applied(&[A, B]),
+                set(&[A]),
+                "0002_create_b.sql was applied on 2026-11-23 08:15:00 UTC and is not among ",
+            ),
+            (
+                applied(&[A]),
+                set(&[("0001_make_a.sql", "A")]),
+                "0001_create_a.sql was applied on 2026-11-23 08:15:00 UTC and is named 0001_make_a.sql now",
+            ),
+            (
+                applied(&[A, B]).split_off(1),
+                set(&[A, B]),
+                "0001_create_a.sql was not applied, but 0002_create_b.sql was",
+            ),
         ] {
             let error = pending(&files, &rows).unwrap_err().to_string();
             assert!(error.starts_with(message), "{error}");
         }
     }
-
 }

@@ -61,7 +61,11 @@ impl Migrator {
     /// no password in it. `database` is made when it is missing.
     pub fn new(client: Client, address: &str, database: &str, cluster: Option<&str>) -> Result<Self, MigrateError> {
         let target = Target::new(database, cluster).map_err(MigrateError::Target)?;
-        Ok(Self { client, target, address: address.to_owned() })
+        Ok(Self {
+            client,
+            target,
+            address: address.to_owned(),
+        })
     }
 
     /// The rows of `schema_migrations`, oldest first; none when there is no such table. Changes nothing.
@@ -72,7 +76,10 @@ impl Migrator {
         }
         let read = self.own(history::READ)?;
         let query = self.client.clone().with_database(self.target.database()).query(&read);
-        query.fetch_all().await.map_err(|error| self.failed("reading schema_migrations", &error))
+        query
+            .fetch_all()
+            .await
+            .map_err(|error| self.failed("reading schema_migrations", &error))
     }
 
     /// What [`Migrator::apply`] would do. Changes nothing.
@@ -86,8 +93,10 @@ impl Migrator {
             bootstrap.push(self.own(history::CREATE)?);
         }
         let applied = if table { self.applied().await? } else { Vec::new() };
-        let pending =
-            history::pending(set, &applied)?.into_iter().map(|file| self.planned(file)).collect::<Result<_, _>>()?;
+        let pending = history::pending(set, &applied)?
+            .into_iter()
+            .map(|file| self.planned(file))
+            .collect::<Result<_, _>>()?;
         Ok(Plan { bootstrap, pending })
     }
 
@@ -102,7 +111,9 @@ impl Migrator {
         // The database may not be there yet, and a client that names a missing one is refused.
         let outside = self.client.clone().with_database("system");
         for statement in &plan.bootstrap {
-            execute(&outside, statement).await.map_err(|error| self.failed("creating schema_migrations", &error))?;
+            execute(&outside, statement)
+                .await
+                .map_err(|error| self.failed("creating schema_migrations", &error))?;
         }
         let inside = self.client.clone().with_database(self.target.database());
         let mut reports = Vec::new();
@@ -117,16 +128,18 @@ impl Migrator {
     async fn apply_one(&self, client: &Client, file: &Planned) -> Result<Report, MigrateError> {
         let started = Instant::now();
         for (index, statement) in file.statements.iter().enumerate() {
-            execute(client, statement).await.map_err(|error| match self.unreachable(&error) {
-                Some(unreachable) => unreachable,
-                None => MigrateError::Statement {
-                    file: file.name.clone(),
-                    statement: index + 1,
-                    statements: file.statements.len(),
-                    first_line: statement.lines().next().unwrap_or_default().to_owned(),
-                    message: message(&error),
-                },
-            })?;
+            execute(client, statement)
+                .await
+                .map_err(|error| match self.unreachable(&error) {
+                    Some(unreachable) => unreachable,
+                    None => MigrateError::Statement {
+                        file: file.name.clone(),
+                        statement: index + 1,
+                        statements: file.statements.len(),
+                        first_line: statement.lines().next().unwrap_or_default().to_owned(),
+                        message: message(&error),
+                    },
+                })?;
         }
         let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         let statements = u32::try_from(file.statements.len()).unwrap_or(u32::MAX);
@@ -134,7 +147,11 @@ impl Migrator {
             "INSERT INTO {database}.schema_migrations (version, name, checksum, statements, duration_ms) \
              VALUES (?, ?, ?, ?, ?)",
         )?;
-        let row = client.query(&insert).bind(file.version).bind(&file.name).bind(&file.checksum);
+        let row = client
+            .query(&insert)
+            .bind(file.version)
+            .bind(&file.name)
+            .bind(&file.checksum);
         let row = row.bind(statements).bind(duration_ms);
         // Of two migrators at once the second's row is dropped.
         let token = format!("{}-{}", file.version, file.checksum);
@@ -142,7 +159,11 @@ impl Migrator {
             .execute()
             .await
             .map_err(|error| self.failed("recording a migration that was applied", &error))?;
-        Ok(Report { name: file.name.clone(), statements, duration_ms })
+        Ok(Report {
+            name: file.name.clone(),
+            statements,
+            duration_ms,
+        })
     }
 
     /// Whether the database and `schema_migrations` exist.
@@ -150,8 +171,8 @@ impl Migrator {
         let client = self.client.clone().with_database("system");
         let query = client
             .query(
-                "SELECT (SELECT count() FROM system.databases WHERE name = ?), \
-                 (SELECT count() FROM system.tables WHERE database = ? AND name = 'schema_migrations')",
+                "SELECT ifNull((SELECT count() FROM system.databases WHERE name = ?), 0), \
+                 ifNull((SELECT count() FROM system.tables WHERE database = ? AND name = 'schema_migrations'), 0)",
             )
             .bind(self.target.database())
             .bind(self.target.database());
@@ -159,15 +180,20 @@ impl Migrator {
             Ok(answer) => answer.map_err(|error| self.failed("looking for schema_migrations", &error))?,
             Err(_elapsed) => {
                 let message = format!("no answer within {} s", FIRST_ANSWER.as_secs());
-                return Err(MigrateError::Unreachable { url: self.address.clone(), message });
+                return Err(MigrateError::Unreachable {
+                    url: self.address.clone(),
+                    message,
+                });
             }
         };
         Ok((counts.0 > 0, counts.1 > 0))
     }
 
     fn planned(&self, file: &Migration) -> Result<Planned, MigrateError> {
-        let statements = sql::statements(file.sql(), &self.target)
-            .map_err(|source| MigrateError::Sql { file: file.name().to_owned(), source })?;
+        let statements = sql::statements(file.sql(), &self.target).map_err(|source| MigrateError::Sql {
+            file: file.name().to_owned(),
+            source,
+        })?;
         Ok(Planned {
             version: file.version(),
             name: file.name().to_owned(),
@@ -185,12 +211,17 @@ impl Migrator {
     }
 
     fn failed(&self, doing: &'static str, error: &ClickHouseError) -> MigrateError {
-        self.unreachable(error).unwrap_or_else(|| MigrateError::Bookkeeping { doing, message: message(error) })
+        self.unreachable(error).unwrap_or_else(|| MigrateError::Bookkeeping {
+            doing,
+            message: message(error),
+        })
     }
 
     fn unreachable(&self, error: &ClickHouseError) -> Option<MigrateError> {
-        matches!(error, ClickHouseError::Network(_) | ClickHouseError::TimedOut)
-            .then(|| MigrateError::Unreachable { url: self.address.clone(), message: message(error) })
+        matches!(error, ClickHouseError::Network(_) | ClickHouseError::TimedOut).then(|| MigrateError::Unreachable {
+            url: self.address.clone(),
+            message: message(error),
+        })
     }
 }
 

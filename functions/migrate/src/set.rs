@@ -18,11 +18,21 @@ pub struct Migration {
 impl Migration {
     /// Reads the number out of the name and the checksum off the content.
     fn new(name: String, content: String) -> Result<Self, SetError> {
-        let Some(version) = version(&name) else { return Err(SetError::Name { file: name }) };
+        let Some(version) = version(&name) else {
+            return Err(SetError::Name { file: name });
+        };
         // A checkout with CRLF line ends is the same migration.
         let sql = content.replace("\r\n", "\n");
-        let checksum = Sha256::digest(sql.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
-        Ok(Self { version, name, sql, checksum })
+        let checksum = Sha256::digest(sql.as_bytes())
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        Ok(Self {
+            version,
+            name,
+            sql,
+            checksum,
+        })
     }
 
     /// The number in front of the name.
@@ -57,8 +67,10 @@ pub struct MigrationSet(Vec<Migration>);
 impl MigrationSet {
     /// Orders and checks files given as (name, content), in any order.
     pub fn from_files(files: impl IntoIterator<Item = (String, String)>) -> Result<Self, SetError> {
-        let mut migrations =
-            files.into_iter().map(|(name, content)| Migration::new(name, content)).collect::<Result<Vec<_>, _>>()?;
+        let mut migrations = files
+            .into_iter()
+            .map(|(name, content)| Migration::new(name, content))
+            .collect::<Result<Vec<_>, _>>()?;
         migrations.sort_by(|a, b| (a.version, &a.name).cmp(&(b.version, &b.name)));
         let mut previous: Option<&Migration> = None;
         for migration in &migrations {
@@ -69,7 +81,10 @@ impl MigrationSet {
                     return Err(SetError::Duplicate { first, second });
                 }
                 _ if migration.version != expected => {
-                    return Err(SetError::Gap { missing: expected, file: migration.name.clone() });
+                    return Err(SetError::Gap {
+                        missing: expected,
+                        file: migration.name.clone(),
+                    });
                 }
                 _ => previous = Some(migration),
             }
@@ -79,18 +94,29 @@ impl MigrationSet {
 
     /// Reads every `.sql` file of a folder; other files, such as a README, are left alone.
     pub fn from_dir(folder: &Path) -> Result<Self, SetError> {
-        let read = |path: &Path, source| SetError::Read { path: path.to_owned(), source };
+        let read = |path: &Path, source| SetError::Read {
+            path: path.to_owned(),
+            source,
+        };
         let mut files = Vec::new();
         for entry in std::fs::read_dir(folder).map_err(|error| read(folder, error))? {
             let path = entry.map_err(|error| read(folder, error))?.path();
-            if !path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("sql")) {
+            if !path
+                .extension()
+                .is_some_and(|extension| extension.eq_ignore_ascii_case("sql"))
+            {
                 continue;
             }
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            files.push((name, std::fs::read_to_string(&path).map_err(|error| read(&path, error))?));
+            files.push((
+                name,
+                std::fs::read_to_string(&path).map_err(|error| read(&path, error))?,
+            ));
         }
         if files.is_empty() {
-            return Err(SetError::Empty { path: folder.to_owned() });
+            return Err(SetError::Empty {
+                path: folder.to_owned(),
+            });
         }
         Self::from_files(files)
     }
@@ -108,7 +134,10 @@ fn version(name: &str) -> Option<u32> {
     let words: Vec<&str> = rest.split('_').collect();
     let worded = words.len() >= 2
         && words.iter().all(|word| {
-            !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
+            !word.is_empty()
+                && word
+                    .bytes()
+                    .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
         });
     (digits && worded).then(|| number.parse().ok()).flatten()
 }
@@ -181,8 +210,15 @@ mod tests {
 
     #[test]
     fn the_checksum_is_sha256_of_the_text_with_lf_line_ends() {
-        let checksum = |text: &str| Migration::new("0001_a_a.sql".to_owned(), text.to_owned()).unwrap().checksum;
-        assert_eq!(checksum("abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+        let checksum = |text: &str| {
+            Migration::new("0001_a_a.sql".to_owned(), text.to_owned())
+                .unwrap()
+                .checksum
+        };
+        assert_eq!(
+            checksum("abc"),
+            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+        );
         assert_eq!(checksum("a\r\nb\r\n"), checksum("a\nb\n"));
         assert_ne!(checksum("a\nb"), checksum("a\nb\n"));
     }
@@ -191,10 +227,20 @@ mod tests {
     fn a_folder_is_read_without_its_readme() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("README.md"), "rules").unwrap();
-        assert!(MigrationSet::from_dir(folder.path()).unwrap_err().to_string().ends_with("(NNNN_verb_object.sql)"));
+        assert!(
+            MigrationSet::from_dir(folder.path())
+                .unwrap_err()
+                .to_string()
+                .ends_with("(NNNN_verb_object.sql)")
+        );
         std::fs::write(folder.path().join("0001_a_a.sql"), "SELECT 1").unwrap();
         assert_eq!(MigrationSet::from_dir(folder.path()).unwrap().iter().len(), 1);
         let missing = folder.path().join("nowhere");
-        assert!(MigrationSet::from_dir(&missing).unwrap_err().to_string().contains("nowhere cannot be read: "));
+        assert!(
+            MigrationSet::from_dir(&missing)
+                .unwrap_err()
+                .to_string()
+                .contains("nowhere cannot be read: ")
+        );
     }
 }

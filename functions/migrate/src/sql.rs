@@ -19,14 +19,22 @@ impl Target {
     pub fn new(database: &str, cluster: Option<&str>) -> Result<Self, SqlError> {
         let word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
         if database.is_empty() || !database.bytes().all(word) {
-            return Err(SqlError::Database { name: database.to_owned() });
+            return Err(SqlError::Database {
+                name: database.to_owned(),
+            });
         }
         if let Some(name) = cluster
-            && (name.is_empty() || name.chars().any(|char| matches!(char, '\'' | '\\') || char.is_control()))
+            && (name.is_empty()
+                || name
+                    .chars()
+                    .any(|char| matches!(char, '\'' | '\\') || char.is_control()))
         {
             return Err(SqlError::Cluster { name: name.to_owned() });
         }
-        Ok(Self { database: database.to_owned(), cluster: cluster.map(str::to_owned) })
+        Ok(Self {
+            database: database.to_owned(),
+            cluster: cluster.map(str::to_owned),
+        })
     }
 
     /// The database that the tables live in.
@@ -55,7 +63,10 @@ impl Target {
 
 /// The statements of a file, ready to send: no comments around them, no closing `;`, placeholders filled.
 pub fn statements(text: &str, target: &Target) -> Result<Vec<String>, SqlError> {
-    split(text)?.into_iter().map(|statement| render(statement, target)).collect()
+    split(text)?
+        .into_iter()
+        .map(|statement| render(statement, target))
+        .collect()
 }
 
 /// Cuts a text at each `;` outside strings and comments. Pieces of nothing but comments and spaces are left out, and so
@@ -93,8 +104,10 @@ pub fn render(statement: &str, target: &Target) -> Result<String, SqlError> {
         }
         let word = text.trim_matches(['{', '}']);
         let line = line_of(statement, token.start);
-        let value =
-            target.value(word).ok_or_else(|| SqlError::Placeholder { line, word: word.to_owned() })?;
+        let value = target.value(word).ok_or_else(|| SqlError::Placeholder {
+            line,
+            word: word.to_owned(),
+        })?;
         if value.is_empty() && out.ends_with(' ') && statement.get(token.end..).is_none_or(starts_blank) {
             out.pop();
         }
@@ -131,9 +144,18 @@ fn tokens(text: &str) -> Result<Vec<Token>, SqlError> {
     let mut tokens = Vec::new();
     let mut start = 0;
     while let Some(rest) = text.get(start..).filter(|rest| !rest.is_empty()) {
-        let (kind, length) = token(rest, text.get(..start).and_then(|before| before.chars().next_back()))
-            .map_err(|what| SqlError::Unclosed { line: line_of(text, start), what })?;
-        tokens.push(Token { kind, start, end: start + length });
+        let (kind, length) =
+            token(rest, text.get(..start).and_then(|before| before.chars().next_back())).map_err(|what| {
+                SqlError::Unclosed {
+                    line: line_of(text, start),
+                    what,
+                }
+            })?;
+        tokens.push(Token {
+            kind,
+            start,
+            end: start + length,
+        });
         start += length;
     }
     Ok(tokens)
@@ -155,10 +177,12 @@ fn token(rest: &str, before: Option<char>) -> Result<(Kind, usize), &'static str
         '\'' => Ok((Kind::Quoted, quoted(rest, '\'').ok_or("string")?)),
         '"' | '`' => Ok((Kind::Quoted, quoted(rest, first).ok_or("quoted name")?)),
         // Inside a word `$` is a letter; elsewhere `$tag$` opens a heredoc.
-        '$' if !before.is_some_and(|char| char.is_alphanumeric() || char == '_' || char == '$') => match heredoc(rest) {
-            Some(length) => Ok((Kind::Quoted, length.ok_or("heredoc")?)),
-            None => Ok((Kind::Code, 1)),
-        },
+        '$' if !before.is_some_and(|char| char.is_alphanumeric() || char == '_' || char == '$') => {
+            match heredoc(rest) {
+                Some(length) => Ok((Kind::Quoted, length.ok_or("heredoc")?)),
+                None => Ok((Kind::Code, 1)),
+            }
+        }
         ';' => Ok((Kind::Semicolon, 1)),
         '{' => Ok(placeholder(rest).map_or((Kind::Code, 1), |length| (Kind::Placeholder, length))),
         _ if first.is_whitespace() => Ok((Kind::Space, first.len_utf8())),
@@ -209,7 +233,10 @@ fn block_comment(rest: &str) -> Option<usize> {
 fn heredoc(rest: &str) -> Option<Option<usize>> {
     let tag_length = rest.get(1..)?.find('$')?;
     let tag = rest.get(..tag_length + 2)?;
-    let word = tag.trim_matches('$').chars().all(|char| char.is_alphanumeric() || char == '_');
+    let word = tag
+        .trim_matches('$')
+        .chars()
+        .all(|char| char.is_alphanumeric() || char == '_');
     word.then(|| rest.get(tag.len()..)?.find(tag).map(|at| at + 2 * tag.len()))
 }
 

@@ -14,7 +14,12 @@ use crate::tools;
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// What dbt is to do: `build`, `run --full-refresh`, `test -s users_activity`, `docs generate` …
-    #[arg(value_name = "ARGS", trailing_var_arg = true, allow_hyphen_values = true, default_value = "build")]
+    #[arg(
+        value_name = "ARGS",
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        default_value = "build"
+    )]
     args: Vec<String>,
     /// ClickHouse's HTTP address; flags of Weir's come before dbt's own
     #[arg(long, env = "CLICKHOUSE_URL", default_value = "http://127.0.0.1:8123")]
@@ -23,7 +28,13 @@ pub(crate) struct Args {
     #[arg(long, env = "CLICKHOUSE_USER", default_value = "default")]
     user: String,
     /// That user's password
-    #[arg(long, env = "CLICKHOUSE_PASSWORD", default_value = "", hide_env_values = true, hide_default_value = true)]
+    #[arg(
+        long,
+        env = "CLICKHOUSE_PASSWORD",
+        default_value = "",
+        hide_env_values = true,
+        hide_default_value = true
+    )]
     password: String,
     /// The database of the tables
     #[arg(long, env = "CLICKHOUSE_DATABASE", default_value = "analytics")]
@@ -70,7 +81,9 @@ fn command(project: &Project, environment: &Path) -> Command {
 /// Runs dbt to its end. On Ctrl-C the terminal tells dbt too, which then cancels its queries: this process only waits.
 async fn wait(mut command: Command) -> anyhow::Result<ExitStatus> {
     let program = command.as_std().get_program().to_owned();
-    let mut child = command.spawn().with_context(|| format!("{} cannot be started", program.display()))?;
+    let mut child = command
+        .spawn()
+        .with_context(|| format!("{} cannot be started", program.display()))?;
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     loop {
         tokio::select! {
@@ -83,7 +96,10 @@ async fn wait(mut command: Command) -> anyhow::Result<ExitStatus> {
 
 /// Passes a SIGTERM on, as the SIGINT that dbt ends cleanly on.
 fn interrupt(child: &tokio::process::Child) -> anyhow::Result<()> {
-    let pid = child.id().and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw);
+    let pid = child
+        .id()
+        .and_then(|id| i32::try_from(id).ok())
+        .and_then(rustix::process::Pid::from_raw);
     if let Some(pid) = pid {
         rustix::process::kill_process(pid, rustix::process::Signal::INT).context("dbt cannot be interrupted")?;
     }
@@ -93,7 +109,10 @@ fn interrupt(child: &tokio::process::Child) -> anyhow::Result<()> {
 /// The child's own code; 128 + n when signal n ended it, as a shell says it.
 fn exit_code(status: ExitStatus) -> ExitCode {
     use std::os::unix::process::ExitStatusExt as _;
-    let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(1);
+    let code = status
+        .code()
+        .or_else(|| status.signal().map(|signal| 128 + signal))
+        .unwrap_or(1);
     ExitCode::from(u8::try_from(code).unwrap_or(1))
 }
 
@@ -121,7 +140,11 @@ impl Address {
             url.username().is_empty() && url.password().is_none(),
             "CLICKHOUSE_URL must not carry a user or password: use CLICKHOUSE_USER and CLICKHOUSE_PASSWORD"
         );
-        let host = url.host_str().context("CLICKHOUSE_URL has no host")?.trim_matches(['[', ']']).to_owned();
+        let host = url
+            .host_str()
+            .context("CLICKHOUSE_URL has no host")?
+            .trim_matches(['[', ']'])
+            .to_owned();
         // ClickHouse's own default for HTTPS is not HTTPS's: with no port in the URL, the URL's scheme decides, as for
         // every other client of this variable.
         let port = url.port_or_known_default().context("CLICKHOUSE_URL has no port")?;
@@ -144,7 +167,15 @@ mod tests {
             ("https://ch.example", "ch.example", 443, true),
             ("http://[::1]:9", "::1", 9, false),
         ] {
-            assert_eq!(Address::parse(text).unwrap(), Address { host: host.to_owned(), port, secure }, "{text}");
+            assert_eq!(
+                Address::parse(text).unwrap(),
+                Address {
+                    host: host.to_owned(),
+                    port,
+                    secure
+                },
+                "{text}"
+            );
         }
     }
 
@@ -175,9 +206,15 @@ mod tests {
         for (line, expected) in [
             (&["dbt"][..], &["build"][..]),
             (&["dbt", "run", "--full-refresh"], &["run", "--full-refresh"]),
-            (&["dbt", "--url", "http://h:1", "test", "-s", "stg_site_events"], &["test", "-s", "stg_site_events"]),
+            (
+                &["dbt", "--url", "http://h:1", "test", "-s", "stg_site_events"],
+                &["test", "-s", "stg_site_events"],
+            ),
             (&["dbt", "--", "--version"], &["--version"]),
-            (&["dbt", "run", "--vars", "{a: 1}", "--help"], &["run", "--vars", "{a: 1}", "--help"]),
+            (
+                &["dbt", "run", "--vars", "{a: 1}", "--help"],
+                &["run", "--vars", "{a: 1}", "--help"],
+            ),
         ] {
             assert_eq!(Cli::try_parse_from(line).unwrap().args.args, expected, "{line:?}");
         }

@@ -25,7 +25,13 @@ pub(crate) struct Args {
     #[arg(long, env = "CLICKHOUSE_USER", default_value = "default")]
     user: String,
     /// That user's password
-    #[arg(long, env = "CLICKHOUSE_PASSWORD", default_value = "", hide_env_values = true, hide_default_value = true)]
+    #[arg(
+        long,
+        env = "CLICKHOUSE_PASSWORD",
+        default_value = "",
+        hide_env_values = true,
+        hide_default_value = true
+    )]
     password: String,
     /// The database of the tables, made when it is missing
     #[arg(long, env = "CLICKHOUSE_DATABASE", default_value = "analytics")]
@@ -42,14 +48,20 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Some(folder) => MigrationSet::from_dir(folder)?,
         None => ::migrate::embedded()?,
     };
-    let client = Client::default().with_url(&args.url).with_user(&args.user).with_password(&args.password);
+    let client = Client::default()
+        .with_url(&args.url)
+        .with_user(&args.user)
+        .with_password(&args.password);
     // `WEIR_CLUSTER=` in an env file means none.
     let cluster = args.cluster.as_deref().filter(|name| !name.is_empty());
     let migrator = Migrator::new(client, &args.url, &args.database, cluster)?;
     if args.status {
         let applied = migrator.applied().await?;
         for row in &applied {
-            println!("{}  {} UTC  {} statements, {} ms", row.name, row.applied_at, row.statements, row.duration_ms);
+            println!(
+                "{}  {} UTC  {} statements, {} ms",
+                row.name, row.applied_at, row.statements, row.duration_ms
+            );
         }
         for file in migrator.plan(&migrations).await?.pending {
             println!("{}  not applied", file.name);
@@ -59,7 +71,10 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     } else {
         let reports = migrator
             .apply(&migrations, |report| {
-                println!("applied {} ({} statements, {} ms)", report.name, report.statements, report.duration_ms);
+                println!(
+                    "applied {} ({} statements, {} ms)",
+                    report.name, report.statements, report.duration_ms
+                );
             })
             .await?;
         if reports.is_empty() {

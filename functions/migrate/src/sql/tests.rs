@@ -21,11 +21,26 @@ fn a_text_is_cut_at_semicolons_outside_strings_and_comments() {
         ("SELECT 1", &["SELECT 1"]),
         ("SELECT 1;", &["SELECT 1"]),
         ("SELECT 1; SELECT 2\n", &["SELECT 1", "SELECT 2"]),
-        ("-- a; b\nSELECT 1; -- tail; of it\n/* x; */ SELECT 2;", &["SELECT 1", "SELECT 2"]),
-        ("SELECT /* ; /* nested; */ ; */ 1; SELECT 2", &["SELECT /* ; /* nested; */ ; */ 1", "SELECT 2"]),
-        ("SELECT ';'; SELECT 'it''s; '; SELECT 'a\\';b'", &["SELECT ';'", "SELECT 'it''s; '", "SELECT 'a\\';b'"]),
-        ("SELECT \"a;b\", `c;d`; SELECT 2", &["SELECT \"a;b\", `c;d`", "SELECT 2"]),
-        ("SELECT $$a;b$$, $x$;$$;$x$; SELECT 2", &["SELECT $$a;b$$, $x$;$$;$x$", "SELECT 2"]),
+        (
+            "-- a; b\nSELECT 1; -- tail; of it\n/* x; */ SELECT 2;",
+            &["SELECT 1", "SELECT 2"],
+        ),
+        (
+            "SELECT /* ; /* nested; */ ; */ 1; SELECT 2",
+            &["SELECT /* ; /* nested; */ ; */ 1", "SELECT 2"],
+        ),
+        (
+            "SELECT ';'; SELECT 'it''s; '; SELECT 'a\\';b'",
+            &["SELECT ';'", "SELECT 'it''s; '", "SELECT 'a\\';b'"],
+        ),
+        (
+            "SELECT \"a;b\", `c;d`; SELECT 2",
+            &["SELECT \"a;b\", `c;d`", "SELECT 2"],
+        ),
+        (
+            "SELECT $$a;b$$, $x$;$$;$x$; SELECT 2",
+            &["SELECT $$a;b$$, $x$;$$;$x$", "SELECT 2"],
+        ),
         ("SELECT '-- no comment;', 1", &["SELECT '-- no comment;', 1"]),
         ("SELECT 1 -- it's open\n; SELECT 2", &["SELECT 1", "SELECT 2"]),
         ("# a; shell comment\n#! and; this\nSELECT 1", &["SELECT 1"]),
@@ -64,11 +79,27 @@ fn placeholders_are_filled_for_a_server_and_for_a_cluster() {
             "ALTER TABLE `analytics`.t\n    ADD COLUMN b Int8",
             "ALTER TABLE `analytics`.t ON CLUSTER 'main'\n    ADD COLUMN b Int8",
         ),
-        ("DROP TABLE {database}.t {on_cluster}", "DROP TABLE `analytics`.t", "DROP TABLE `analytics`.t ON CLUSTER 'main'"),
-        ("Buffer({database}, t)", "Buffer(`analytics`, t)", "Buffer(`analytics`, t)"),
+        (
+            "DROP TABLE {database}.t {on_cluster}",
+            "DROP TABLE `analytics`.t",
+            "DROP TABLE `analytics`.t ON CLUSTER 'main'",
+        ),
+        (
+            "Buffer({database}, t)",
+            "Buffer(`analytics`, t)",
+            "Buffer(`analytics`, t)",
+        ),
         // Not placeholders: strings (a server's own macros), comments, quoted names, maps, query parameters.
-        ("SELECT '{replica}' -- {note}", "SELECT '{replica}' -- {note}", "SELECT '{replica}' -- {note}"),
-        ("SELECT {'a': 1}, {x:UInt8}, `{y}`", "SELECT {'a': 1}, {x:UInt8}, `{y}`", "SELECT {'a': 1}, {x:UInt8}, `{y}`"),
+        (
+            "SELECT '{replica}' -- {note}",
+            "SELECT '{replica}' -- {note}",
+            "SELECT '{replica}' -- {note}",
+        ),
+        (
+            "SELECT {'a': 1}, {x:UInt8}, `{y}`",
+            "SELECT {'a': 1}, {x:UInt8}, `{y}`",
+            "SELECT {'a': 1}, {x:UInt8}, `{y}`",
+        ),
     ] {
         assert_eq!(render(text, &plain()).unwrap(), server);
         assert_eq!(render(text, &clustered()).unwrap(), cluster);
@@ -77,7 +108,10 @@ fn placeholders_are_filled_for_a_server_and_for_a_cluster() {
 
 #[test]
 fn an_unknown_placeholder_is_an_error() {
-    let expected = SqlError::Placeholder { line: 2, word: "cluster".to_owned() };
+    let expected = SqlError::Placeholder {
+        line: 2,
+        word: "cluster".to_owned(),
+    };
     assert_eq!(render("CREATE TABLE t\n{cluster}", &plain()).unwrap_err(), expected);
     assert_eq!(
         expected.to_string(),
