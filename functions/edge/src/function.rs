@@ -1,0 +1,106 @@
+//! What a function is, and what is done around each of its requests.
+
+use std::error::Error;
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::task::Poll;
+use std::time::Instant;
+
+use http::StatusCode;
+use lambda_http::{Body, Request, RequestExt, Response};
+
+use crate::config::{ConfigError, Lookup};
+use crate::respond;
+
+/// One HTTP function: its context, made once at start, and its handler.
+pub trait Function: Send + Sync + Sized + 'static {
+    /// Why a request fails.
+    type Error: Failure;
+
+    /// Makes the context; reads the configuration, and does nothing slow.
+    fn from_lookup(lookup: &Lookup<'_>) -> Result<Self, ConfigError>;
+
+    /// Answers one request.
+    fn handle(&self, request: Request) -> impl Future<Output = Result<Response<Body>, Self::Error>> + Send;
+
+    /// Answers a request whose body is longer than `limit` bytes and was not read. (Only outside Lambda: there, AWS
+    /// refuses it before the function sees it.)
+    fn too_large(&self, limit: usize) -> Response<Body> {
+        let detail = format!("The request body is larger than {limit} bytes");
+        respond::problem(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", &detail)
+    }
+}
+
+/// An error that knows its response. Its `Display` and sources go to the log, never to the client.
+pub trait Failure: Error + Send + Sync + 'static {
+    /// What the client sees.
+    fn response(&self) -> Response<Body>;
+}
+
+/// Answers one request: runs the handler, turns an error or a panic into a response, writes the log line.
+pub async fn answer<F: Function>(function: &F, request: Request) -> Response<Body> {
+    let started = Instant::now();
+    let method = request.method().clone();
+    let path = request.uri().path().to_owned();
+    let request_id = request
+        .lambda_context_ref()
+        .map(|context| context.request_id.clone())
+        .unwrap_or_default();
+    let response = match catch_panic(function.handle(request)).await {
+        Ok(Ok(response)) => response,
+        Ok(Err(error)) => {
+            let response = error.response();
+            if response.status().is_server_error() {
+                tracing::error!(request_id, error = chain(&error), "request failed");
+            } else {
+                tracing::debug!(request_id, error = chain(&error), "request refused");
+            }
+            response
+        }
+        Err(message) => {
+            tracing::error!(request_id, panic = message, "handler panicked");
+            respond::problem(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "internal_error",
+                "Internal Server Error",
+            )
+        }
+    };
+    let duration_ms = started.elapsed().as_secs_f64() * 1e3;
+    tracing::info!(%method, path, status = response.status().as_u16(), duration_ms, request_id, "request");
+    response
+}
+
+/// An error and its sources, in one line.
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        let message = error.to_string();
+        // Many errors repeat their source's text in their own.
+        if !text.ends_with(&message) {
+            text.push_str(": ");
+            text.push_str(&message);
+        }
+        source = error.source();
+    }
+    text
+}
+
+/// The future's output, or the message of its panic.
+async fn catch_panic<T>(future: impl Future<Output = T>) -> Result<T, String> {
+    let mut future = std::pin::pin!(future);
+    std::future::poll_fn(
+        |context| match std::panic::catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
+            Ok(poll) => poll.map(Ok),
+            Err(panic) => {
+                let message = panic
+                    .downcast_ref::<&str>()
+                    .map(|message| (*message).to_owned())
+                    .or_else(|| panic.downcast_ref::<String>().cloned());
+                Poll::Ready(Err(message.unwrap_or_else(|| "no message".to_owned())))
+            }
+        },
+    )
+    .await
+}

@@ -1,0 +1,28 @@
+//! Building responses.
+
+use http::header::{CONTENT_TYPE, HeaderValue};
+use http::{Response, StatusCode};
+use lambda_http::Body;
+
+/// A JSON response. The body is already JSON text.
+pub fn json(status: StatusCode, body: String) -> Response<Body> {
+    text(status, "application/json", body)
+}
+
+/// `{"detail": …, "code": …}`: how every function says that it will not do something.
+pub fn problem(status: StatusCode, code: &str, detail: &str) -> Response<Body> {
+    json(
+        status,
+        serde_json::json!({ "detail": detail, "code": code }).to_string(),
+    )
+}
+
+/// A text response of some media type.
+pub fn text(status: StatusCode, content_type: &'static str, body: String) -> Response<Body> {
+    let mut response = Response::new(Body::Text(body));
+    *response.status_mut() = status;
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}

@@ -1,0 +1,306 @@
+//! The plain HTTP/1.1 server: what a function is outside Lambda.
+//!
+//! A request becomes the event that a function URL would send, and lambda_http's own conversion makes the [`Request`] of
+//! it, so path, query, headers and body reach the handler as they do on AWS.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderValue};
+use http::{HeaderMap, StatusCode};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use lambda_http::aws_lambda_events::apigw::ApiGatewayV2httpRequest;
+use lambda_http::request::LambdaRequest;
+use lambda_http::{Body, Context, Request, RequestExt, Response};
+use tokio::net::TcpListener;
+
+use crate::config::{ConfigError, Lookup, Reader};
+use crate::function::{Function, answer};
+use crate::respond;
+
+/// Longest body read, in bytes: what a function URL takes.
+pub const MAX_BODY_BYTES: usize = 6 * 1024 * 1024;
+
+/// How long a client may take over its headers, and then over its body.
+const READ_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long requests under way may take after a signal to stop.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Where the server listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerConfig {
+    /// `WEIR_HOST`, default 127.0.0.1.
+    pub host: String,
+    /// `PORT`, required; 0 picks a free one.
+    pub port: u16,
+}
+
+impl ServerConfig {
+    /// Reads the configuration.
+    pub fn from_lookup(lookup: &Lookup<'_>) -> Result<Self, ConfigError> {
+        let mut reader = Reader::new(lookup);
+        let host = reader.or("WEIR_HOST", "127.0.0.1");
+        if reader.optional("PORT").is_none() {
+            reader.required("PORT", "the port to listen on, outside Lambda");
+        }
+        let port = reader.parsed("PORT", 0, "a port number (0 to 65535)");
+        reader.finish(ServerConfig { host, port })
+    }
+}
+
+/// Why the server cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// The address is taken or not ours.
+    #[error("cannot listen on {host}:{port} (WEIR_HOST, PORT): {source}")]
+    Bind {
+        /// The address asked for.
+        host: String,
+        /// The port asked for.
+        port: u16,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The listening socket broke.
+    #[error("the listening socket failed: {0}")]
+    Listener(#[source] std::io::Error),
+}
+
+/// Starts to listen.
+pub async fn bind(config: &ServerConfig) -> Result<TcpListener, ServerError> {
+    TcpListener::bind((config.host.as_str(), config.port))
+        .await
+        .map_err(|source| ServerError::Bind {
+            host: config.host.clone(),
+            port: config.port,
+            source,
+        })
+}
+
+/// Serves connections until `stop` is ready, then finishes what is under way.
+pub async fn run<F: Function>(
+    listener: TcpListener,
+    function: Arc<F>,
+    stop: impl Future<Output = ()>,
+) -> Result<(), ServerError> {
+    let address = listener.local_addr().map_err(ServerError::Listener)?;
+    tracing::info!(%address, "listening");
+    let graceful = GracefulShutdown::new();
+    let mut stop = std::pin::pin!(stop);
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = &mut stop => break,
+        };
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // Out of file descriptors, most likely: let some connections end.
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            }
+        };
+        // Small answers should not wait for an acknowledgement of the one before.
+        let _ = stream.set_nodelay(true);
+        let function = Arc::clone(&function);
+        let service = service_fn(move |request| {
+            let function = Arc::clone(&function);
+            async move { Ok::<_, std::convert::Infallible>(exchange(&*function, request, peer).await) }
+        });
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(READ_TIMEOUT)
+            .keep_alive(true)
+            .serve_connection(TokioIo::new(stream), service);
+        let connection = graceful.watch(connection);
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "connection ended");
+            }
+        });
+    }
+    drop(listener);
+    tracing::info!("stopping");
+    if tokio::time::timeout(DRAIN_TIMEOUT, graceful.shutdown()).await.is_err() {
+        tracing::warn!("some requests did not finish in time");
+    }
+    Ok(())
+}
+
+/// Ready on SIGTERM or SIGINT.
+pub async fn stop_signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let terminate = async {
+        match signal(SignalKind::terminate()) {
+            Ok(mut terminate) => {
+                terminate.recv().await;
+            }
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        () = terminate => {}
+    }
+}
+
+/// One request and its answer.
+async fn exchange<F: Function>(
+    function: &F,
+    request: hyper::Request<Incoming>,
+    peer: SocketAddr,
+) -> hyper::Response<Full<Bytes>> {
+    let (parts, body) = request.into_parts();
+    let response = match read_body(&parts.headers, body).await {
+        Ok(body) => answer(function, to_lambda(parts, body, peer)).await,
+        Err(refusal) => {
+            let mut response = match refusal {
+                Refusal::TooLarge => function.too_large(MAX_BODY_BYTES),
+                Refusal::TooSlow => respond::problem(
+                    StatusCode::REQUEST_TIMEOUT,
+                    "body_too_slow",
+                    "The request body took too long",
+                ),
+                Refusal::Broken => respond::problem(
+                    StatusCode::BAD_REQUEST,
+                    "body_broken",
+                    "The request body could not be read",
+                ),
+            };
+            // The rest of the body is still on its way: this connection is of no more use.
+            response
+                .headers_mut()
+                .insert(CONNECTION, HeaderValue::from_static("close"));
+            tracing::info!(method = %parts.method, path = parts.uri.path(), status = response.status().as_u16(), "request");
+            response
+        }
+    };
+    to_hyper(response)
+}
+
+enum Refusal {
+    TooLarge,
+    TooSlow,
+    Broken,
+}
+
+async fn read_body(headers: &HeaderMap, body: Incoming) -> Result<Bytes, Refusal> {
+    let announced = headers
+        .get(CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    if announced.is_some_and(|length| length > MAX_BODY_BYTES as u64) {
+        return Err(Refusal::TooLarge);
+    }
+    match tokio::time::timeout(READ_TIMEOUT, Limited::new(body, MAX_BODY_BYTES).collect()).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Refusal::TooLarge),
+        Ok(Err(_)) => Err(Refusal::Broken),
+        Err(_) => Err(Refusal::TooSlow),
+    }
+}
+
+/// The request as a function URL would pass it on.
+fn to_lambda(parts: http::request::Parts, body: Bytes, peer: SocketAddr) -> Request {
+    let mut event = ApiGatewayV2httpRequest::default();
+    event.version = Some("2.0".to_owned());
+    // hyper takes paths that are no URL path ("*", an absolute address): what cannot be one becomes the root.
+    let path = parts.uri.path();
+    let path = if path.starts_with('/') { path } else { "/" };
+    event.raw_path = Some(path.to_owned());
+    event.raw_query_string = Some(parts.uri.query().unwrap_or_default().to_owned());
+    event.request_context.http.method = parts.method;
+    event.request_context.http.path = Some(path.to_owned());
+    event.request_context.http.source_ip = Some(peer.ip().to_string());
+    event.request_context.stage = Some("$default".to_owned());
+    let text = is_text(&parts.headers)
+        .then(|| String::from_utf8(body.to_vec()).ok())
+        .flatten();
+    match text {
+        _ if body.is_empty() => {}
+        Some(text) => event.body = Some(text),
+        None => {
+            event.body = Some(STANDARD.encode(&body));
+            event.is_base64_encoded = true;
+        }
+    }
+    event.headers = parts.headers;
+    // The conversion makes an address of the host, and panics when it cannot.
+    let host_is_plain = event.headers.get(HOST).is_none_or(|host| {
+        host.to_str().is_ok_and(|host| {
+            format!("http://{host}/")
+                .parse::<http::Uri>()
+                .is_ok_and(|uri| uri.host().is_some_and(is_plain_host))
+        })
+    });
+    if !host_is_plain {
+        event.headers.remove(HOST);
+    }
+    event.headers.remove("x-forwarded-proto");
+    let mut context = Context::default();
+    context.request_id = next_request_id();
+    Request::from(LambdaRequest::ApiGatewayV2(event)).with_lambda_context(context)
+}
+
+/// A host that any URL parser takes.
+fn is_plain_host(host: &str) -> bool {
+    let name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
+    let numeric_end = host
+        .rsplit('.')
+        .find(|label| !label.is_empty())
+        .is_some_and(|label| label.starts_with(|first: char| first.is_ascii_digit()));
+    let punycode = host
+        .split('.')
+        .any(|label| label.to_ascii_lowercase().starts_with("xn--"));
+    let ipv6 = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    match ipv6 {
+        Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
+        None if numeric_end => host.parse::<std::net::Ipv4Addr>().is_ok(),
+        None => !punycode && !host.is_empty() && host.bytes().all(name),
+    }
+}
+
+/// Whether a function URL passes a body of this type on as text; all others go in base64.
+fn is_text(headers: &HeaderMap) -> bool {
+    let Some(content_type) = headers.get(CONTENT_TYPE) else {
+        return true;
+    };
+    content_type.to_str().is_ok_and(|content_type| {
+        let essence = content_type
+            .split(';')
+            .next()
+            .unwrap_or_default()
+            .trim()
+            .to_ascii_lowercase();
+        essence.is_empty() || essence.starts_with("text/") || essence == "application/json"
+    })
+}
+
+/// Unique in this process; enough to find a request's lines in its log.
+fn next_request_id() -> String {
+    static COUNT: AtomicU64 = AtomicU64::new(1);
+    format!("local-{:08x}", COUNT.fetch_add(1, Ordering::Relaxed))
+}
+
+fn to_hyper(response: Response<Body>) -> hyper::Response<Full<Bytes>> {
+    response.map(|body| match body {
+        Body::Text(text) => Full::new(Bytes::from(text)),
+        Body::Binary(bytes) => Full::new(Bytes::from(bytes)),
+        _ => Full::default(),
+    })
+}
+
+#[cfg(test)]
+mod tests;

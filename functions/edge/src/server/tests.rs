@@ -1,0 +1,194 @@
+use std::sync::Mutex;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+
+use super::*;
+use crate::Failure;
+
+/// Tells what it was asked; panics or fails on demand.
+struct Echo {
+    seen: Mutex<Vec<String>>,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("secret detail")]
+struct Teapot;
+
+impl Failure for Teapot {
+    fn response(&self) -> Response<Body> {
+        respond::problem(StatusCode::IM_A_TEAPOT, "teapot", "I'm a teapot")
+    }
+}
+
+impl Function for Echo {
+    type Error = Teapot;
+
+    fn from_lookup(_: &Lookup<'_>) -> Result<Self, ConfigError> {
+        Ok(Echo { seen: Mutex::default() })
+    }
+
+    async fn handle(&self, request: Request) -> Result<Response<Body>, Teapot> {
+        let kind = match request.body() {
+            Body::Empty => "empty",
+            Body::Text(_) => "text",
+            _ => "binary",
+        };
+        let line = format!(
+            "{} {} {kind} {}",
+            request.method(),
+            request.uri().path(),
+            request.body().len()
+        );
+        self.seen.lock().unwrap().push(line.clone());
+        match request.uri().path() {
+            "/panic" => panic!("on demand"),
+            "/teapot" => Err(Teapot),
+            _ => Ok(respond::text(StatusCode::OK, "text/plain", line)),
+        }
+    }
+}
+
+struct Running {
+    address: SocketAddr,
+    stop: oneshot::Sender<()>,
+    done: tokio::task::JoinHandle<Result<(), ServerError>>,
+}
+
+async fn start() -> Running {
+    let listener = bind(&ServerConfig {
+        host: "127.0.0.1".into(),
+        port: 0,
+    })
+    .await
+    .unwrap();
+    let address = listener.local_addr().unwrap();
+    let (stop, stopped) = oneshot::channel();
+    let function = Arc::new(Echo::from_lookup(&|_| None).unwrap());
+    let done = tokio::spawn(run(listener, function, async {
+        let _ = stopped.await;
+    }));
+    Running { address, stop, done }
+}
+
+/// What comes back for raw bytes on a new connection, until the server closes it.
+async fn talk(address: SocketAddr, bytes: &[u8]) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(bytes).await.unwrap();
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer).await;
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+#[tokio::test]
+async fn requests_reach_the_handler_as_on_aws() {
+    let running = start().await;
+    for (request, expected) in [
+        (
+            "GET /a?b=c HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+            "GET /a empty 0",
+        ),
+        (
+            "GET /a HTTP/1.1\r\nHost: a b%\r\nConnection: close\r\n\r\n",
+            "GET /a empty 0",
+        ),
+        (
+            "GET /a HTTP/1.1\r\nHost: 1.2.3.400\r\nX-Forwarded-Proto: :\r\nConnection: close\r\n\r\n",
+            "GET /a empty 0",
+        ),
+        (
+            "GET /a HTTP/1.1\r\nHost: xn--zzzzzzzzz\r\nConnection: close\r\n\r\n",
+            "GET /a empty 0",
+        ),
+        (
+            "OPTIONS * HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+            "OPTIONS / empty 0",
+        ),
+        (
+            "POST /e HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}",
+            "POST /e text 2",
+        ),
+        (
+            "POST /e HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-ndjson\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}",
+            "POST /e binary 2",
+        ),
+        (
+            "GET /teapot HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+            "{\"code\":\"teapot\",\"detail\":\"I'm a teapot\"}",
+        ),
+    ] {
+        let answer = talk(running.address, request.as_bytes()).await;
+        assert!(answer.ends_with(expected), "{request}\n{answer}");
+    }
+    let answer = talk(
+        running.address,
+        b"POST / HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\nContent-Length: 1\r\nConnection: close\r\n\r\n\xFF",
+    )
+    .await;
+    assert!(answer.ends_with("POST / binary 1"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_panic_is_an_answer() {
+    let running = start().await;
+    let two = b"GET /panic HTTP/1.1\r\nHost: x\r\n\r\nGET /b HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    let answer = talk(running.address, two).await;
+    assert!(answer.starts_with("HTTP/1.1 500"), "{answer}");
+    assert!(answer.ends_with("GET /b empty 0"), "{answer}");
+    assert!(!answer.contains("on demand"));
+}
+
+#[tokio::test]
+async fn too_large_a_body_is_refused_early() {
+    let running = start().await;
+    let answer = talk(
+        running.address,
+        b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 6291457\r\n\r\n",
+    )
+    .await;
+    assert!(
+        answer.starts_with("HTTP/1.1 413") && answer.contains("6291456"),
+        "{answer}"
+    );
+    let mut chunked = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
+    for _ in 0..7 {
+        chunked.extend_from_slice(b"100000\r\n");
+        chunked.resize(chunked.len() + (1 << 20), b'x');
+        chunked.extend_from_slice(b"\r\n");
+    }
+    let mut stream = TcpStream::connect(running.address).await.unwrap();
+    let (mut read, mut write) = stream.split();
+    let mut answer = [0; 12];
+    let (_, read) = tokio::join!(write.write_all(&chunked), read.read_exact(&mut answer));
+    read.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 413");
+}
+
+#[tokio::test]
+async fn stops_when_told() {
+    let running = start().await;
+    let mut idle = TcpStream::connect(running.address).await.unwrap();
+    idle.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    let mut first = [0; 12];
+    idle.read_exact(&mut first).await.unwrap();
+    running.stop.send(()).unwrap();
+    running.done.await.unwrap().unwrap();
+    assert!(TcpStream::connect(running.address).await.is_err());
+}
+
+#[tokio::test]
+async fn a_taken_port_is_one_clear_line() {
+    let running = start().await;
+    let config = ServerConfig {
+        host: "127.0.0.1".into(),
+        port: running.address.port(),
+    };
+    let error = bind(&config).await.unwrap_err().to_string();
+    assert!(
+        error.starts_with(&format!("cannot listen on 127.0.0.1:{}", config.port)),
+        "{error}"
+    );
+    let error = ServerConfig::from_lookup(&|_| None).unwrap_err().to_string();
+    assert_eq!(error, "PORT is not set: the port to listen on, outside Lambda");
+}

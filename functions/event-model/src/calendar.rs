@@ -1,0 +1,81 @@
+//! Days and dates of the proleptic Gregorian calendar, by arithmetic
+//! (<https://howardhinnant.github.io/date_algorithms.html>).
+
+/// Days in a month of a year.
+pub(crate) fn days_in_month(year: i64, month: i64) -> i64 {
+    match month {
+        2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
+        2 => 28,
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    }
+}
+
+/// Days from 1970-01-01 to a date.
+pub(crate) fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
+    // Years start in March here, so that a leap day is the last of its year.
+    let year = year - i64::from(month <= 2);
+    let era = year.div_euclid(400);
+    let year_of_era = year.rem_euclid(400);
+    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    era * 146_097 + day_of_era - 719_468
+}
+
+/// Year, month and day of a number of days since 1970-01-01.
+pub(crate) fn civil_from_days(days: i64) -> (i64, i64, i64) {
+    let days = days + 719_468;
+    let era = days.div_euclid(146_097);
+    let day_of_era = days.rem_euclid(146_097);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = (shifted_month + 2) % 12 + 1;
+    (era * 400 + year_of_era + i64::from(month <= 2), month, day)
+}
+
+/// Appends `YYYY-MM-DDTHH:MM:SS` for seconds since 1970 (years 0 to 9999).
+pub(crate) fn write_seconds(out: &mut Vec<u8>, seconds: i64) {
+    let (year, month, day) = civil_from_days(seconds.div_euclid(86_400));
+    let second_of_day = seconds.rem_euclid(86_400);
+    write_digits(out, year, 4);
+    out.push(b'-');
+    write_digits(out, month, 2);
+    out.push(b'-');
+    write_digits(out, day, 2);
+    out.push(b'T');
+    write_digits(out, second_of_day / 3600, 2);
+    out.push(b':');
+    write_digits(out, second_of_day / 60 % 60, 2);
+    out.push(b':');
+    write_digits(out, second_of_day % 60, 2);
+}
+
+/// Appends a number as exactly `count` digits.
+pub(crate) fn write_digits(out: &mut Vec<u8>, number: i64, count: u32) {
+    for place in (0..count).rev() {
+        out.push(b'0' + (number / 10_i64.pow(place) % 10) as u8);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_day_there_and_back() {
+        for days in -800_000..800_000 {
+            let (year, month, day) = civil_from_days(days);
+            assert_eq!(days_from_civil(year, month, day), days);
+            assert!((1..=days_in_month(year, month)).contains(&day), "{year}-{month}-{day}");
+        }
+    }
+
+    #[test]
+    fn writes_iso() {
+        let mut out = Vec::new();
+        write_seconds(&mut out, 1_715_941_230);
+        assert_eq!(out, b"2024-05-17T10:20:30");
+    }
+}

@@ -1,0 +1,88 @@
+//! From a JSON value to the type of a field, by the rules of pydantic v2's lax mode
+//! (<https://docs.pydantic.dev/latest/concepts/conversion_table/>).
+
+pub(crate) mod datetime;
+pub(crate) mod number;
+mod url;
+
+use std::borrow::Cow;
+
+use uuid::Uuid;
+
+use crate::issue::Reason;
+use crate::json::{Raw, Reader, Text};
+
+pub(crate) use self::datetime::datetime;
+pub(crate) use self::number::{amount, unsigned};
+pub(crate) use self::url::url;
+
+/// Any string, kept as it is.
+pub(crate) fn string(value: Raw<'_>) -> Result<String, Reason> {
+    match value {
+        Raw::Text(text) => Ok(plain(text)?.into_owned()),
+        _ => Err(Reason::StringType),
+    }
+}
+
+/// The text of a string without lone surrogates.
+fn plain(text: Text<'_>) -> Result<Cow<'_, str>, Reason> {
+    let unescaped = text.unescape();
+    if unescaped.lone_surrogate {
+        Err(Reason::StringUnicode)
+    } else {
+        Ok(unescaped.text)
+    }
+}
+
+/// A UUID in any form the `uuid` crate reads; null is none.
+pub(crate) fn uuid(value: Raw<'_>) -> Result<Option<Uuid>, Reason> {
+    match value {
+        Raw::Null => Ok(None),
+        Raw::Text(text) => match Uuid::try_parse(&text.unescape().text) {
+            Ok(id) => Ok(Some(id)),
+            Err(error) => Err(Reason::UuidParsing {
+                error: error.to_string(),
+            }),
+        },
+        _ => Err(Reason::UuidType),
+    }
+}
+
+/// The pairs of an object, each key once (the last value wins, the first place stays), or `None` for null.
+/// A lone surrogate in a key stands as U+FFFD.
+pub(crate) fn pairs(value: Raw<'_>) -> Result<Vec<(Cow<'_, str>, Raw<'_>)>, Reason> {
+    let text = match value {
+        Raw::Null => return Ok(Vec::new()),
+        Raw::Object(text) => text,
+        _ => return Err(Reason::DictType),
+    };
+    let mut reader = Reader::new(text);
+    reader.enter_object();
+    let mut pairs: Vec<(Cow<'_, str>, Raw<'_>)> = Vec::new();
+    let mut index = std::collections::HashMap::new();
+    // The text was checked when it was read the first time, so this ends at the closing brace.
+    while let Ok(Some((key, value))) = reader.member(pairs.is_empty()) {
+        let key = key.unescape().text;
+        let known = if pairs.len() < LINEAR_SEARCH {
+            pairs.iter().position(|(known, _)| *known == key)
+        } else {
+            if index.is_empty() {
+                index.extend(pairs.iter().enumerate().map(|(at, (key, _))| (key.clone(), at)));
+            }
+            index.get(&key).copied()
+        };
+        match known {
+            Some(at) => pairs[at].1 = value,
+            None => {
+                if pairs.len() >= LINEAR_SEARCH {
+                    index.insert(key.clone(), pairs.len());
+                }
+                pairs.push((key, value));
+            }
+        }
+    }
+    Ok(pairs)
+}
+
+/// Up to this many pairs are searched one by one; more get an index, so that a long object is not quadratic.
+const LINEAR_SEARCH: usize = 16;

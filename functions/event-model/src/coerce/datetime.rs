@@ -1,0 +1,198 @@
+//! The event's time: ISO 8601 as pydantic reads it (its parser is speedate), or seconds or milliseconds since 1970.
+//! What comes out is whole seconds; a time without an offset is UTC.
+
+use crate::calendar;
+use crate::issue::{Bound, Reason};
+use crate::json::Raw;
+use crate::limits::MAX_DT_SECONDS;
+
+/// Up to this absolute value a number is seconds, above it milliseconds.
+const MILLISECONDS_ABOVE: i64 = 20_000_000_000;
+/// 0000-01-01T00:00:00Z.
+const FIRST_SECOND: i64 = -62_167_219_200;
+/// 0001-01-01T00:00:00Z, where Python's calendar begins.
+const FIRST_PYTHON_SECOND: i64 = -62_135_596_800;
+/// 9999-12-31T23:59:59Z.
+const LAST_SECOND: i64 = 253_402_300_799;
+
+const TOO_SMALL: &str = "dates before 0000 are not supported as unix timestamps";
+const TOO_LARGE: &str = "dates after 9999 are not supported as unix timestamps";
+const YEAR_ZERO: &str = "year 0 is out of range";
+const TOO_SHORT: &str = "input is too short";
+const EXTRA: &str = "unexpected extra characters at the end of the input";
+
+/// The instant, in seconds since 1970.
+pub(crate) fn datetime(value: Raw<'_>) -> Result<u32, Reason> {
+    let parsing = |error| Reason::DatetimeParsing { error };
+    let seconds = match value {
+        Raw::Text(text) => from_text(text.unescape().text.as_bytes())?,
+        Raw::Int(text) => match text.parse() {
+            Ok(number) => from_number(number, 0).map_err(parsing)?,
+            Err(_) => from_float(text.parse().unwrap_or(f64::NAN)).map_err(parsing)?,
+        },
+        Raw::Float(text) => from_float(text.parse().unwrap_or(f64::NAN)).map_err(parsing)?,
+        Raw::NotFinite(value) => from_float(value).map_err(parsing)?,
+        Raw::Null | Raw::Bool(_) | Raw::Array(_) | Raw::Object(_) => return Err(Reason::DatetimeType),
+    };
+    if seconds < 0 {
+        Err(Reason::GreaterThanEqual(Bound::Time("1970-01-01T00:00:00Z")))
+    } else if seconds > MAX_DT_SECONDS {
+        Err(Reason::LessThanEqual(Bound::Time("2106-02-07T06:28:15Z")))
+    } else {
+        Ok(seconds as u32)
+    }
+}
+
+/// A number that is seconds or milliseconds, and microseconds on top.
+fn from_number(number: i64, microseconds: i64) -> Result<i64, &'static str> {
+    let (seconds, extra) = if number.checked_abs().ok_or(TOO_SMALL)? > MILLISECONDS_ABOVE {
+        (number.div_euclid(1000), number.rem_euclid(1000) * 1000)
+    } else {
+        (number, 0)
+    };
+    let seconds = seconds + (extra + microseconds) / 1_000_000;
+    match seconds {
+        ..FIRST_SECOND => Err(TOO_SMALL),
+        FIRST_SECOND..FIRST_PYTHON_SECOND => Err(YEAR_ZERO),
+        FIRST_PYTHON_SECOND..=LAST_SECOND => Ok(seconds),
+        _ => Err(TOO_LARGE),
+    }
+}
+
+fn from_float(number: f64) -> Result<i64, &'static str> {
+    if number.is_nan() {
+        return Err("NaN values not permitted");
+    }
+    let microseconds = if number.is_finite() {
+        (number.fract().abs() * 1e6).round()
+    } else {
+        0.0
+    };
+    from_number(number.floor() as i64, microseconds as i64)
+}
+
+fn from_text(text: &[u8]) -> Result<i64, Reason> {
+    if let Some(seconds) = iso(text) {
+        if text.starts_with(b"0000") {
+            return Err(Reason::DatetimeParsing { error: YEAR_ZERO });
+        }
+        return Ok(seconds);
+    }
+    match numeric(text) {
+        Some(Ok(seconds)) => return Ok(seconds),
+        Some(Err(error)) => return Err(Reason::DatetimeFromDateParsing { error }),
+        None => {}
+    }
+    let from_date = |error| Reason::DatetimeFromDateParsing { error };
+    let day = date(text).map_err(from_date)?;
+    if text.len() > 10 {
+        Err(from_date(EXTRA))
+    } else {
+        Ok(day * 86_400)
+    }
+}
+
+/// A string that is a number: an optional sign and digits, or a decimal number with a point.
+fn numeric(text: &[u8]) -> Option<Result<i64, &'static str>> {
+    let text = std::str::from_utf8(text).ok()?;
+    if text.contains('.') {
+        if !text
+            .bytes()
+            .all(|byte| matches!(byte, b'0'..=b'9' | b'.' | b'+' | b'-' | b'e' | b'E'))
+        {
+            return None;
+        }
+        let number: f64 = text.parse().ok()?;
+        let number = if number.abs() > MILLISECONDS_ABOVE as f64 {
+            number / 1000.0
+        } else {
+            number
+        };
+        let seconds = number.floor() as i64;
+        let microseconds = ((number - seconds as f64) * 1e6).round().clamp(0.0, 1e6);
+        return Some(from_number(seconds, microseconds as i64));
+    }
+    let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
+    let plain = !digits.is_empty() && digits.bytes().all(|digit| digit.is_ascii_digit());
+    let number = if plain { text.parse().ok()? } else { return None };
+    Some(from_number(number, 0))
+}
+
+/// `YYYY-MM-DD`, a separator, a time.
+fn iso(text: &[u8]) -> Option<i64> {
+    let day = date(text).ok()?;
+    match text.get(10)? {
+        b'T' | b't' | b' ' | b'_' => Some(day * 86_400 + time(&text[11..])?),
+        _ => None,
+    }
+}
+
+/// The date in the first ten bytes, as days since 1970.
+fn date(text: &[u8]) -> Result<i64, &'static str> {
+    if text.len() < 10 {
+        return Err(TOO_SHORT);
+    }
+    let year = number(text, 0, 4).ok_or("invalid character in year")?;
+    if text[4] != b'-' {
+        return Err("invalid date separator, expected `-`");
+    }
+    let month = number(text, 5, 2).ok_or("invalid character in month")?;
+    if text[7] != b'-' {
+        return Err("invalid date separator, expected `-`");
+    }
+    let day = number(text, 8, 2).ok_or("invalid character in day")?;
+    if !(1..=12).contains(&month) {
+        return Err("month value is outside expected range of 1-12");
+    }
+    if day < 1 || day > calendar::days_in_month(year, month) {
+        return Err("day value is outside expected range");
+    }
+    Ok(calendar::days_from_civil(year, month, day))
+}
+
+/// `HH:MM[:SS[.f…]]` and an offset, as seconds from midnight UTC (of the day before or after, perhaps). Why a time is
+/// wrong is not said: pydantic tries a bare date next, and reports what was wrong with that.
+fn time(text: &[u8]) -> Option<i64> {
+    let hour = number(text, 0, 2).filter(|hour| *hour < 24)?;
+    let minute = number(text, 3, 2).filter(|minute| *minute < 60)?;
+    if text[2] != b':' {
+        return None;
+    }
+    let mut at = 5;
+    let mut second = 0;
+    if text.get(at) == Some(&b':') {
+        second = number(text, 6, 2).filter(|second| *second < 60)?;
+        at = 8;
+        if matches!(text.get(at), Some(b'.' | b',')) {
+            let digits = text[at + 1..].iter().take_while(|digit| digit.is_ascii_digit()).count();
+            if digits == 0 {
+                return None;
+            }
+            at += 1 + digits;
+        }
+    }
+    Some(hour * 3600 + minute * 60 + second - offset(&text[at..])?)
+}
+
+/// Nothing, `Z`, or a sign and `HH:MM` or `HHMM`, as seconds east of UTC.
+fn offset(text: &[u8]) -> Option<i64> {
+    let (sign, text) = match text {
+        [] | [b'Z' | b'z'] => return Some(0),
+        [b'+', rest @ ..] => (1, rest),
+        [b'-', rest @ ..] => (-1, rest),
+        // U+2212, the minus sign that ISO 8601 prefers.
+        [0xE2, 0x88, 0x92, rest @ ..] => (-1, rest),
+        _ => return None,
+    };
+    let hours = number(text, 0, 2).filter(|hours| *hours < 24)?;
+    let minutes_at = if text.get(2) == Some(&b':') { 3 } else { 2 };
+    let minutes = number(text, minutes_at, 2).filter(|minutes| *minutes < 60)?;
+    (text.len() == minutes_at + 2).then_some(sign * (hours * 3600 + minutes * 60))
+}
+
+/// The number in `count` digits at `at`.
+fn number(text: &[u8], at: usize, count: usize) -> Option<i64> {
+    text.get(at..at + count)?.iter().try_fold(0, |number, digit| {
+        digit.is_ascii_digit().then(|| number * 10 + i64::from(digit - b'0'))
+    })
+}

@@ -1,0 +1,28 @@
+//! The page's URL, normalised by the WHATWG rules.
+
+use crate::issue::Reason;
+use crate::json::Raw;
+use crate::limits::MAX_URL_BYTES;
+
+/// An http or https URL, normalised.
+pub(crate) fn url(value: Raw<'_>) -> Result<String, Reason> {
+    let Raw::Text(text) = value else {
+        return Err(Reason::UrlType);
+    };
+    let text = super::plain(text)?;
+    if text.len() > MAX_URL_BYTES {
+        return Err(Reason::UrlTooLong);
+    }
+    if text.is_empty() {
+        return Err(Reason::UrlParsing {
+            error: "input is empty".to_owned(),
+        });
+    }
+    let url = url::Url::parse(&text).map_err(|error| Reason::UrlParsing {
+        error: error.to_string(),
+    })?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(Reason::UrlScheme);
+    }
+    Ok(url.into())
+}

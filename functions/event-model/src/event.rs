@@ -1,0 +1,347 @@
+//! The event that a client posts.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use serde::ser::{Serialize, SerializeMap, Serializer};
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+use crate::coerce;
+use crate::issue::{Issue, Loc, Reason, Rejection, Undecodable};
+use crate::json::{self, JsonError, Raw, Top};
+use crate::limits::{MAX_ISSUES, MAX_LOC_KEY_BYTES};
+
+/// The fields of an event, in the order in which issues are reported.
+pub const FIELDS: [&str; 10] = [
+    "dt",
+    "name",
+    "user_id",
+    "url",
+    "obj",
+    "obj_id",
+    "product_id",
+    "amount",
+    "exp",
+    "event_id",
+];
+
+/// One thing that a visitor did on a site. Unknown fields are ignored.
+#[derive(Debug, Clone, PartialEq, schemars::JsonSchema)]
+#[schemars(
+    title = "Event",
+    example = example()
+)]
+pub struct Event {
+    /// When it happened: ISO 8601, or seconds or milliseconds since 1970. Without an offset it is UTC. Fractions of a
+    /// second are dropped. From 1970-01-01T00:00:00Z to 2106-02-07T06:28:15Z.
+    #[schemars(with = "String", extend("format" = "date-time"))]
+    pub(crate) dt: u32,
+    /// What happened: `view`, `click`, …
+    pub(crate) name: String,
+    /// Who did it.
+    #[schemars(range(min = 0, max = u64::MAX))]
+    pub(crate) user_id: u64,
+    /// The page it happened on, an http or https URL.
+    #[schemars(with = "url::Url", length(min = 1, max = 2083))]
+    pub(crate) url: String,
+    /// What kind of thing it happened to: `page`, `button`, `url`, …
+    pub(crate) obj: String,
+    /// Which one.
+    #[schemars(default)]
+    pub(crate) obj_id: String,
+    /// The product it is about; 0 for none.
+    #[schemars(default, range(min = 0, max = u64::MAX))]
+    pub(crate) product_id: u64,
+    /// Money that changed hands; finite, 0 for none.
+    #[schemars(default, range(min = 0.0))]
+    pub(crate) amount: f64,
+    /// The experiments the visitor takes part in: experiment → variant.
+    #[schemars(default = "no_experiments", with = "Option<BTreeMap<String, String>>")]
+    pub(crate) exp: Vec<(String, String)>,
+    /// Makes a retry idempotent: an event that is sent again with the same id is counted once.
+    #[schemars(default, with = "Option<Uuid>")]
+    pub(crate) event_id: Option<Uuid>,
+}
+
+/// The default of `exp`, as a client would write it.
+fn no_experiments() -> Option<BTreeMap<String, String>> {
+    None
+}
+
+/// The example in the schema.
+fn example() -> serde_json::Value {
+    serde_json::json!({
+        "dt": "2024-05-17T10:20:30Z",
+        "name": "click",
+        "user_id": 42,
+        "url": "https://shop.example/catalog/product/1",
+        "obj": "button",
+        "obj_id": "add_to_cart",
+        "product_id": 1,
+        "amount": 9.99,
+        "exp": { "cart_style": "new" },
+        "event_id": "018f8523-3c5b-7d4a-9d3e-0b6f4c1f2a10"
+    })
+}
+
+impl Event {
+    /// Parses a request body or one member of a batch. All problems are reported at once, in the order of [`FIELDS`].
+    pub fn from_json(body: &[u8]) -> Result<Event, Rejection> {
+        let text = decode(body)?;
+        let values = match json::read(text, &FIELDS) {
+            Ok(Top::Object(values)) => values,
+            Ok(Top::Other(value)) => {
+                let reason = if matches!(value, Raw::Null) {
+                    Reason::Missing
+                } else {
+                    Reason::NotAnObject
+                };
+                return Err(reject_body(reason, json::echo(value)));
+            }
+            Err(JsonError::TooDeep) => return Err(Undecodable::TooDeep.into()),
+            Err(JsonError::IntTooLong) => return Err(Undecodable::IntTooLong.into()),
+            // No body at all is a missing one, not bad JSON.
+            Err(JsonError::Syntax { .. }) if text.is_empty() => {
+                return Err(reject_body(Reason::Missing, RawValue::NULL.to_owned()));
+            }
+            Err(JsonError::Syntax { at, error }) => {
+                let characters = text.get(..at).unwrap_or(text).chars().count();
+                let loc = vec![BODY, Loc::Index(characters)];
+                let input = RawValue::from_string("{}".to_owned()).unwrap_or_default();
+                return Err(Rejection::Invalid(vec![Issue {
+                    reason: Reason::JsonInvalid { error },
+                    loc,
+                    input,
+                }]));
+            }
+        };
+        from_values(&values, text)
+    }
+
+    /// When it happened, in seconds since 1970.
+    pub fn dt(&self) -> u32 {
+        self.dt
+    }
+
+    /// What happened.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Who did it.
+    pub fn user_id(&self) -> u64 {
+        self.user_id
+    }
+
+    /// The page, normalised.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// What kind of thing it happened to.
+    pub fn obj(&self) -> &str {
+        &self.obj
+    }
+
+    /// Which one.
+    pub fn obj_id(&self) -> &str {
+        &self.obj_id
+    }
+
+    /// The product.
+    pub fn product_id(&self) -> u64 {
+        self.product_id
+    }
+
+    /// Money; finite and not negative.
+    pub fn amount(&self) -> f64 {
+        self.amount
+    }
+
+    /// Experiment and variant, each experiment once, in the client's order.
+    pub fn exp(&self) -> &[(String, String)] {
+        &self.exp
+    }
+
+    /// The id that the client gave.
+    pub fn event_id(&self) -> Option<Uuid> {
+        self.event_id
+    }
+}
+
+/// As a client would post it, normalised. Parsing it again gives the same event.
+impl Serialize for Event {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut dt = Vec::with_capacity(20);
+        crate::line::write_dt(&mut dt, self.dt);
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("dt", &String::from_utf8_lossy(&dt))?;
+        map.serialize_entry("name", &self.name)?;
+        map.serialize_entry("user_id", &self.user_id)?;
+        map.serialize_entry("url", &self.url)?;
+        map.serialize_entry("obj", &self.obj)?;
+        map.serialize_entry("obj_id", &self.obj_id)?;
+        map.serialize_entry("product_id", &self.product_id)?;
+        map.serialize_entry("amount", &self.amount)?;
+        map.serialize_entry("exp", &Pairs(&self.exp))?;
+        if let Some(event_id) = self.event_id {
+            map.serialize_entry("event_id", &event_id)?;
+        }
+        map.end()
+    }
+}
+
+struct Pairs<'a>(&'a [(String, String)]);
+
+impl Serialize for Pairs<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(key, value)| (key, value)))
+    }
+}
+
+const BODY: Loc = Loc::Key(Cow::Borrowed("body"));
+
+fn reject_body(reason: Reason, input: Box<RawValue>) -> Rejection {
+    Rejection::Invalid(vec![Issue {
+        reason,
+        loc: vec![BODY],
+        input,
+    }])
+}
+
+/// The text of a body: UTF-8, a byte order mark skipped. What CPython would take for UTF-16 or UTF-32 is refused.
+fn decode(body: &[u8]) -> Result<&str, Undecodable> {
+    let text = match body.strip_prefix(b"\xEF\xBB\xBF") {
+        Some(text) => text,
+        // A zero byte beside one of the first two characters is UTF-16 or UTF-32: JSON in UTF-8 holds no zero byte.
+        None if matches!(body, [0, _, _, _, ..] | [_, 0, _, _, ..] | [0, _] | [_, 0]) => {
+            return Err(Undecodable::NotUtf8);
+        }
+        None => body,
+    };
+    std::str::from_utf8(text).map_err(|_| Undecodable::NotUtf8)
+}
+
+/// Parses each field, and collects what is wrong.
+fn from_values(values: &[Option<Raw<'_>>; FIELDS.len()], text: &str) -> Result<Event, Rejection> {
+    let [dt, name, user_id, url, obj, obj_id, product_id, amount, exp, event_id] = *values;
+    let mut problems = Problems {
+        issues: Vec::new(),
+        text,
+    };
+    let dt = problems.required(0, dt, coerce::datetime);
+    let name = problems.required(1, name, coerce::string);
+    let user_id = problems.required(2, user_id, coerce::unsigned);
+    let url = problems.required(3, url, coerce::url);
+    let obj = problems.required(4, obj, coerce::string);
+    let obj_id = problems.optional(5, obj_id, coerce::string);
+    let product_id = problems.optional(6, product_id, coerce::unsigned);
+    let amount = problems.optional(7, amount, coerce::amount);
+    let exp = problems.exp(exp);
+    let event_id = problems.optional(9, event_id, coerce::uuid);
+    match (dt, name, user_id, url, obj, obj_id, product_id, amount, exp, event_id) {
+        (
+            Some(dt),
+            Some(name),
+            Some(user_id),
+            Some(url),
+            Some(obj),
+            Some(obj_id),
+            Some(product_id),
+            Some(amount),
+            Some(exp),
+            Some(event_id),
+        ) => Ok(Event {
+            dt,
+            name,
+            user_id,
+            url,
+            obj,
+            obj_id,
+            product_id,
+            amount,
+            exp,
+            event_id,
+        }),
+        _ => Err(Rejection::Invalid(problems.issues)),
+    }
+}
+
+/// What is wrong with an event so far. Each method gives the field's value, or `None` after it has noted why not.
+struct Problems<'a> {
+    issues: Vec<Issue>,
+    /// The whole object, echoed when a field is missing.
+    text: &'a str,
+}
+
+impl Problems<'_> {
+    fn required<'v, T>(
+        &mut self,
+        field: usize,
+        value: Option<Raw<'v>>,
+        parse: fn(Raw<'v>) -> Result<T, Reason>,
+    ) -> Option<T> {
+        match value {
+            Some(value) => self.parse(field, value, parse),
+            None => {
+                let input = json::echo(Raw::Object(self.text.trim_ascii()));
+                self.note(Reason::Missing, vec![BODY, field_loc(field)], input);
+                None
+            }
+        }
+    }
+
+    fn optional<'v, T: Default>(
+        &mut self,
+        field: usize,
+        value: Option<Raw<'v>>,
+        parse: fn(Raw<'v>) -> Result<T, Reason>,
+    ) -> Option<T> {
+        match value {
+            Some(value) => self.parse(field, value, parse),
+            None => Some(T::default()),
+        }
+    }
+
+    fn parse<'v, T>(&mut self, field: usize, value: Raw<'v>, parse: fn(Raw<'v>) -> Result<T, Reason>) -> Option<T> {
+        match parse(value) {
+            Ok(value) => Some(value),
+            Err(reason) => {
+                self.note(reason, vec![BODY, field_loc(field)], json::echo(value));
+                None
+            }
+        }
+    }
+
+    fn exp(&mut self, value: Option<Raw<'_>>) -> Option<Vec<(String, String)>> {
+        const EXP: usize = 8;
+        let pairs = self.parse(EXP, value.unwrap_or(Raw::Null), coerce::pairs)?;
+        let mut exp = Vec::with_capacity(pairs.len());
+        let mut good = true;
+        for (key, value) in pairs {
+            match coerce::string(value) {
+                Ok(variant) => exp.push((key.into_owned(), variant)),
+                Err(reason) => {
+                    good = false;
+                    let key = Loc::Key(Cow::Owned(json::cut(&key, MAX_LOC_KEY_BYTES).into_owned()));
+                    self.note(reason, vec![BODY, field_loc(EXP), key], json::echo(value));
+                }
+            }
+        }
+        good.then_some(exp)
+    }
+
+    fn note(&mut self, reason: Reason, loc: Vec<Loc>, input: Box<RawValue>) {
+        if self.issues.len() < MAX_ISSUES {
+            self.issues.push(Issue { reason, loc, input });
+        }
+    }
+}
+
+fn field_loc(field: usize) -> Loc {
+    Loc::Key(Cow::Borrowed(FIELDS[field]))
+}
+
+#[cfg(test)]
+mod tests;
