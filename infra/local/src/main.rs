@@ -8,6 +8,7 @@ mod firehose;
 mod generate;
 mod migrate;
 mod project;
+mod report;
 mod test;
 mod tools;
 mod up;

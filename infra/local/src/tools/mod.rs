@@ -1,20 +1,30 @@
 //! The tools that the stack needs (engine, cargo-lambda, dbt), fetched into a project-local cache.
+//!
+//! Each goes into a folder of its name and version under `.weir/tools`, shared by every stack of the checkout. The
+//! versions are in `pins`. npm, pip and uv are run as the user has them configured; no registry is named here.
+
+mod cache;
+mod command;
+mod engine;
+mod pins;
+mod python;
 
 use std::path::PathBuf;
 
+use self::python::Dependencies;
 use crate::project::Project;
 
-/// The path of `libchdb.so` (or `.dylib`), fetched when it is missing.
-pub(crate) async fn engine_library(_project: &Project) -> anyhow::Result<PathBuf> {
-    anyhow::bail!("not built yet")
+/// The path of `libchdb.so`, fetched when it is missing.
+pub(crate) async fn engine_library(project: &Project) -> anyhow::Result<PathBuf> {
+    engine::library(&project.tools()).await
 }
 
 /// The folder of a Python virtual environment with dbt-core and dbt-clickhouse, made when it is missing.
-pub(crate) async fn dbt_environment(_project: &Project) -> anyhow::Result<PathBuf> {
-    anyhow::bail!("not built yet")
+pub(crate) async fn dbt_environment(project: &Project) -> anyhow::Result<PathBuf> {
+    python::environment(&project.tools(), "dbt", pins::DBT, Dependencies::Installed).await
 }
 
-/// The folder of a Python virtual environment with cargo-lambda and ziglang, made when it is missing.
-pub(crate) async fn cargo_lambda_environment(_project: &Project) -> anyhow::Result<PathBuf> {
-    anyhow::bail!("not built yet")
+/// The folder of a Python virtual environment with cargo-lambda (`bin/cargo-lambda`), made when it is missing.
+pub(crate) async fn cargo_lambda_environment(project: &Project) -> anyhow::Result<PathBuf> {
+    python::environment(&project.tools(), "cargo-lambda", pins::CARGO_LAMBDA, Dependencies::LeftOut).await
 }

@@ -1,0 +1,42 @@
+//! The versions of everything that Weir fetches: the one place to change them.
+
+/// The npm packages that carry `libchdb`, ClickHouse as a library.
+pub(super) const ENGINE_VERSION: &str = "26.7.3-stable.1";
+/// What npm downloads, in bytes: for the progress bar only.
+pub(super) const ENGINE_DOWNLOAD_BYTES: u64 = 177_818_000;
+/// What it unpacks to, in bytes: for the progress bar only.
+pub(super) const ENGINE_UNPACKED_BYTES: u64 = 566_330_000;
+
+/// The emulator of AWS Lambda. Its dependency ziglang is only for cross-compiling, so it is left out.
+pub(super) const CARGO_LAMBDA: &[&str] = &["cargo-lambda==1.9.2"];
+/// dbt. 1.11 on purpose: dbt-core 1.12 has a dependency that downloads from a code host while it installs.
+pub(super) const DBT: &[&str] = &["dbt-core==1.11.16", "dbt-clickhouse==1.10.3"];
+
+/// The engine's npm package for a platform, by Rust's names of the system and the processor, and the library in it.
+pub(super) fn engine_package(os: &str, arch: &str) -> Option<(&'static str, &'static str)> {
+    match (os, arch) {
+        ("linux", "x86_64") => Some(("@chdb/lib-linux-x64-gnu", "libchdb.so")),
+        ("linux", "aarch64") => Some(("@chdb/lib-linux-arm64-gnu", "libchdb.so")),
+        ("macos", "aarch64") => Some(("@chdb/lib-darwin-arm64", "libchdb.so")),
+        ("macos", "x86_64") => Some(("@chdb/lib-darwin-x64", "libchdb.so")),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_platform_that_rust_and_the_engine_share_has_a_package() {
+        let check = |os, arch, expected: Option<&str>| {
+            assert_eq!(engine_package(os, arch).map(|(package, _)| package), expected, "{os} {arch}");
+        };
+        check("linux", "x86_64", Some("@chdb/lib-linux-x64-gnu"));
+        check("linux", "aarch64", Some("@chdb/lib-linux-arm64-gnu"));
+        check("macos", "aarch64", Some("@chdb/lib-darwin-arm64"));
+        check("macos", "x86_64", Some("@chdb/lib-darwin-x64"));
+        check("windows", "x86_64", None);
+        check("linux", "riscv64", None);
+    }
+}
