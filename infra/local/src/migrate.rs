@@ -1,12 +1,102 @@
 //! `weir migrate`: applies `migrations/`.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
+
+use ::migrate::{MigrationSet, Migrator, Plan};
+use clickhouse::Client;
 
 /// Arguments of the command.
 #[derive(clap::Args)]
-pub(crate) struct Args {}
+pub(crate) struct Args {
+    /// Print the statements that would run, and run none
+    #[arg(long)]
+    dry_run: bool,
+    /// Print what was applied, and when
+    #[arg(long, conflicts_with = "dry_run")]
+    status: bool,
+    /// Read the files of this folder instead of those built in
+    #[arg(long, value_name = "FOLDER")]
+    dir: Option<PathBuf>,
+    /// ClickHouse's HTTP address
+    #[arg(long, env = "CLICKHOUSE_URL", default_value = "http://127.0.0.1:8123")]
+    url: String,
+    /// ClickHouse's user
+    #[arg(long, env = "CLICKHOUSE_USER", default_value = "default")]
+    user: String,
+    /// That user's password
+    #[arg(
+        long,
+        env = "CLICKHOUSE_PASSWORD",
+        default_value = "",
+        hide_env_values = true,
+        hide_default_value = true
+    )]
+    password: String,
+    /// The database of the tables, made when it is missing
+    #[arg(long, env = "CLICKHOUSE_DATABASE", default_value = "analytics")]
+    database: String,
+    /// Run DDL on this cluster, with Replicated engines
+    #[arg(long, env = "WEIR_CLUSTER")]
+    cluster: Option<String>,
+}
 
 /// Runs the command.
-pub(crate) async fn run(_args: Args) -> anyhow::Result<ExitCode> {
-    anyhow::bail!("not built yet")
+#[allow(clippy::print_stdout, reason = "what the command says is its result")]
+pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let migrations = match &args.dir {
+        Some(folder) => MigrationSet::from_dir(folder)?,
+        None => ::migrate::embedded()?,
+    };
+    let client = Client::default()
+        .with_url(&args.url)
+        .with_user(&args.user)
+        .with_password(&args.password);
+    // `WEIR_CLUSTER=` in an env file means none.
+    let cluster = args.cluster.as_deref().filter(|name| !name.is_empty());
+    let migrator = Migrator::new(client, &args.url, &args.database, cluster)?;
+    if args.status {
+        let applied = migrator.applied().await?;
+        for row in &applied {
+            println!(
+                "{}  {} UTC  {} statements, {} ms",
+                row.name, row.applied_at, row.statements, row.duration_ms
+            );
+        }
+        for file in migrator.plan(&migrations).await?.pending {
+            println!("{}  not applied", file.name);
+        }
+    } else if args.dry_run {
+        print!("{}", script(&migrator.plan(&migrations).await?));
+    } else {
+        let reports = migrator
+            .apply(&migrations, |report| {
+                println!(
+                    "applied {} ({} statements, {} ms)",
+                    report.name, report.statements, report.duration_ms
+                );
+            })
+            .await?;
+        if reports.is_empty() {
+            println!("nothing to apply");
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A plan as one SQL script: what `--dry-run` prints can be given to clickhouse-client.
+fn script(plan: &Plan) -> String {
+    if plan.bootstrap.is_empty() && plan.pending.is_empty() {
+        return "-- nothing to apply\n".to_owned();
+    }
+    let bootstrap = (!plan.bootstrap.is_empty()).then_some(("before the first file", &plan.bootstrap));
+    let files = plan.pending.iter().map(|file| (file.name.as_str(), &file.statements));
+    let mut text = String::new();
+    for (title, statements) in bootstrap.into_iter().chain(files) {
+        text.push_str(&format!("-- {title}\n"));
+        for statement in statements {
+            text.push_str(&format!("{statement};\n\n"));
+        }
+    }
+    text
 }
