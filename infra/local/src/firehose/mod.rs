@@ -1,5 +1,9 @@
 //! `weir firehose`: the Firehose API, a spool on disk, and HTTP endpoint delivery.
 
+mod clock;
+mod files;
+mod spool;
+
 use std::process::ExitCode;
 
 /// Arguments of the command.
