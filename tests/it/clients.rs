@@ -24,7 +24,7 @@ async fn clickhouse_js() -> anyhow::Result<()> {
     let mut node = Command::new("node");
     node.arg(script)
         .arg(&server.url)
-        .env("WEIR_CLIENTS_NODE", setting("WEIR_CLIENTS").join("node"));
+        .env("WEIR_CLIENTS_NODE", setting("WEIR_CLIENTS_NODE"));
     ended_ok(node).await?;
     server.stop().await
 }
@@ -44,7 +44,7 @@ async fn boto3_puts_what_is_delivered() -> anyhow::Result<()> {
 }
 
 async fn python(script: &str, args: &[&str]) -> anyhow::Result<String> {
-    let mut python = Command::new(setting("WEIR_CLIENTS").join("python/bin/python"));
+    let mut python = Command::new(setting("WEIR_CLIENTS_PYTHON").join("bin/python"));
     python
         .arg(Path::new("tests/clients").join(script))
         .args(args)
