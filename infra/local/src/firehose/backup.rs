@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
+use jiff::tz::Offset;
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -164,7 +164,7 @@ fn evaluate(prefix: &str, at_ms: i64, random: &str) -> io::Result<String> {
 }
 
 /// The letters of Java's DateTimeFormatter that prefixes use; quoted text is taken as it is.
-fn java_time(pattern: &str, at: &jiff::Zoned) -> String {
+fn java_time(pattern: &str, at: &jiff::civil::DateTime) -> String {
     let mut out = String::new();
     let mut letters = pattern.chars().peekable();
     while let Some(letter) = letters.next() {
@@ -195,8 +195,8 @@ fn java_time(pattern: &str, at: &jiff::Zoned) -> String {
     out
 }
 
-fn utc(at_ms: i64) -> io::Result<jiff::Zoned> {
-    Ok(Timestamp::from_millisecond(at_ms).map_err(io::Error::other)?.to_zoned(TimeZone::UTC))
+fn utc(at_ms: i64) -> io::Result<jiff::civil::DateTime> {
+    Ok(Offset::UTC.to_datetime(Timestamp::from_millisecond(at_ms).map_err(io::Error::other)?))
 }
 
 #[cfg(test)]

@@ -148,6 +148,13 @@ impl Spool {
         Ok(arrival)
     }
 
+    /// Copies the bytes between two offsets, as far as they are there, to a file of their own. Blocks.
+    pub(crate) fn salvage(&self, from: u64, to: u64, copy: &Path) -> io::Result<()> {
+        let segments = self.shared.state().segments.clone();
+        let bytes = segment::raw(&self.folder, &segments, from, to)?;
+        crate::firehose::files::write_whole(copy, &bytes)
+    }
+
     /// Deletes the segments that end at or before `offset`, but never the last one. Blocks.
     pub(crate) fn forget_before(&self, offset: u64) -> io::Result<()> {
         let mut state = self.shared.state();

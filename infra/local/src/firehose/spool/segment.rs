@@ -75,6 +75,21 @@ pub(crate) fn scan(
     Ok(())
 }
 
+/// What is stored between two offsets, whatever it is.
+pub(crate) fn raw(folder: &Path, segments: &Segments, from: u64, to: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    for (&base, &end) in segments.range(..to) {
+        let (start, stop) = (from.max(base), to.min(end));
+        if start < stop {
+            let mut part = vec![0; usize::try_from(stop - start).map_err(io::Error::other)?];
+            let read = read_up_to(&File::open(path(folder, base))?, &mut part, start - base)?;
+            part.truncate(read);
+            bytes.append(&mut part);
+        }
+    }
+    Ok(bytes)
+}
+
 trait MapContinue {
     fn map_continue(self, next: impl FnOnce(()) -> u64) -> ControlFlow<(), u64>;
 }
