@@ -57,14 +57,14 @@ pub struct Report {
 }
 
 impl Migrator {
-    /// `client` has the URL, the user and the password; its database is not used. `address` is the URL for messages:
-    /// no password in it. `database` is made when it is missing.
+    /// `client` has the URL, the user and the password; its database is not used. `address` is the URL again, for
+    /// messages. `database` is made when it is missing.
     pub fn new(client: Client, address: &str, database: &str, cluster: Option<&str>) -> Result<Self, MigrateError> {
         let target = Target::new(database, cluster).map_err(MigrateError::Target)?;
         Ok(Self {
             client,
             target,
-            address: address.to_owned(),
+            address: without_secrets(address),
         })
     }
 
@@ -247,4 +247,38 @@ fn message(error: &ClickHouseError) -> String {
         source = cause.source();
     }
     text
+}
+
+/// A URL without user, password and query, which is where people put passwords.
+fn without_secrets(url: &str) -> String {
+    let url = url.split('?').next().unwrap_or_default();
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return url.to_owned();
+    };
+    let (authority, path) = rest
+        .split_once('/')
+        .map_or((rest, ""), |(authority, path)| (authority, path));
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    if path.is_empty() {
+        format!("{scheme}://{host}")
+    } else {
+        format!("{scheme}://{host}/{path}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_show_no_password() {
+        for (url, shown) in [
+            ("http://127.0.0.1:8123", "http://127.0.0.1:8123"),
+            ("https://me:p@ss@ch.example:8443/", "https://ch.example:8443"),
+            ("http://h/proxy?password=x", "http://h/proxy"),
+            ("nonsense?password=x", "nonsense"),
+        ] {
+            assert_eq!(without_secrets(url), shown);
+        }
+    }
 }

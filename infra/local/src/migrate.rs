@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use ::migrate::{MigrationSet, Migrator, Plan};
-use clickhouse::Client;
+use edge::clickhouse::ClickHouseConfig;
 
 /// Arguments of the command.
 #[derive(clap::Args)]
@@ -48,13 +48,15 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Some(folder) => MigrationSet::from_dir(folder)?,
         None => ::migrate::embedded()?,
     };
-    let client = Client::default()
-        .with_url(&args.url)
-        .with_user(&args.user)
-        .with_password(&args.password);
+    let clickhouse = ClickHouseConfig {
+        url: args.url,
+        user: args.user,
+        password: args.password.into(),
+        database: args.database,
+    };
     // `WEIR_CLUSTER=` in an env file means none.
     let cluster = args.cluster.as_deref().filter(|name| !name.is_empty());
-    let migrator = Migrator::new(client, &args.url, &args.database, cluster)?;
+    let migrator = Migrator::new(clickhouse.client(), &clickhouse.url, &clickhouse.database, cluster)?;
     if args.status {
         let applied = migrator.applied().await?;
         for row in &applied {
