@@ -113,7 +113,7 @@ impl Migrator {
         for statement in &plan.bootstrap {
             execute(&outside, statement)
                 .await
-                .map_err(|error| self.failed("creating schema_migrations", &error))?;
+                .map_err(|error| self.failed("creating the database and its schema_migrations", &error))?;
         }
         let inside = self.client.clone().with_database(self.target.database());
         let mut reports = Vec::new();
@@ -190,9 +190,9 @@ impl Migrator {
     }
 
     fn planned(&self, file: &Migration) -> Result<Planned, MigrateError> {
-        let statements = sql::statements(file.sql(), &self.target).map_err(|source| MigrateError::Sql {
+        let statements = sql::statements(file.sql(), &self.target).map_err(|reason| MigrateError::Sql {
             file: file.name().to_owned(),
-            source,
+            reason,
         })?;
         Ok(Planned {
             version: file.version(),
@@ -204,9 +204,9 @@ impl Migrator {
 
     /// Renders a statement of the migrator itself.
     fn own(&self, statement: &str) -> Result<String, MigrateError> {
-        sql::render(statement, &self.target).map_err(|source: SqlError| MigrateError::Sql {
+        sql::render(statement, &self.target).map_err(|reason: SqlError| MigrateError::Sql {
             file: "schema_migrations".to_owned(),
-            source,
+            reason,
         })
     }
 
