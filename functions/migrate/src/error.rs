@@ -28,12 +28,12 @@ pub enum SetError {
         file: String,
     },
     /// The folder or a file in it cannot be read.
-    #[error("{} cannot be read: {source}", path.display())]
+    #[error("{} cannot be read: {reason}", path.display())]
     Read {
         /// The folder or file.
         path: PathBuf,
         /// The system's reason.
-        source: std::io::Error,
+        reason: std::io::Error,
     },
     /// No migration at all.
     #[error("{} holds no migration (NNNN_verb_object.sql)", path.display())]
@@ -57,7 +57,7 @@ pub enum SqlError {
     /// A `{word}` that is no placeholder.
     #[error("line {line}: {{{word}}} is no placeholder; there are {{database}}, {{on_cluster}} and {{replicated}}")]
     Placeholder {
-        /// Counted from 1 in its statement.
+        /// Counted from 1.
         line: usize,
         /// The word in the braces.
         word: String,
@@ -86,12 +86,12 @@ pub enum MigrateError {
     #[error(transparent)]
     Target(SqlError),
     /// A file's text.
-    #[error("{file}: {source}")]
+    #[error("{file}: {reason}")]
     Sql {
         /// The file's name.
         file: String,
         /// What is wrong in it.
-        source: SqlError,
+        reason: SqlError,
     },
     /// An applied file has changed since.
     #[error(

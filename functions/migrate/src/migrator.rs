@@ -57,14 +57,14 @@ pub struct Report {
 }
 
 impl Migrator {
-    /// `client` has the URL, the user and the password; its database is not used. `address` is the URL for messages:
-    /// no password in it. `database` is made when it is missing.
+    /// `client` has the URL, the user and the password; its database is not used. `address` is the URL again, for
+    /// messages. `database` is made when it is missing.
     pub fn new(client: Client, address: &str, database: &str, cluster: Option<&str>) -> Result<Self, MigrateError> {
         let target = Target::new(database, cluster).map_err(MigrateError::Target)?;
         Ok(Self {
             client,
             target,
-            address: address.to_owned(),
+            address: without_secrets(address),
         })
     }
 
@@ -113,7 +113,7 @@ impl Migrator {
         for statement in &plan.bootstrap {
             execute(&outside, statement)
                 .await
-                .map_err(|error| self.failed("creating schema_migrations", &error))?;
+                .map_err(|error| self.failed("creating the database and its schema_migrations", &error))?;
         }
         let inside = self.client.clone().with_database(self.target.database());
         let mut reports = Vec::new();
@@ -190,9 +190,9 @@ impl Migrator {
     }
 
     fn planned(&self, file: &Migration) -> Result<Planned, MigrateError> {
-        let statements = sql::statements(file.sql(), &self.target).map_err(|source| MigrateError::Sql {
+        let statements = sql::statements(file.sql(), &self.target).map_err(|reason| MigrateError::Sql {
             file: file.name().to_owned(),
-            source,
+            reason,
         })?;
         Ok(Planned {
             version: file.version(),
@@ -204,9 +204,9 @@ impl Migrator {
 
     /// Renders a statement of the migrator itself.
     fn own(&self, statement: &str) -> Result<String, MigrateError> {
-        sql::render(statement, &self.target).map_err(|source: SqlError| MigrateError::Sql {
+        sql::render(statement, &self.target).map_err(|reason: SqlError| MigrateError::Sql {
             file: "schema_migrations".to_owned(),
-            source,
+            reason,
         })
     }
 
@@ -247,4 +247,38 @@ fn message(error: &ClickHouseError) -> String {
         source = cause.source();
     }
     text
+}
+
+/// A URL without user, password and query, which is where people put passwords.
+fn without_secrets(url: &str) -> String {
+    let url = url.split('?').next().unwrap_or_default();
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return url.to_owned();
+    };
+    let (authority, path) = rest
+        .split_once('/')
+        .map_or((rest, ""), |(authority, path)| (authority, path));
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    if path.is_empty() {
+        format!("{scheme}://{host}")
+    } else {
+        format!("{scheme}://{host}/{path}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_show_no_password() {
+        for (url, shown) in [
+            ("http://127.0.0.1:8123", "http://127.0.0.1:8123"),
+            ("https://me:p@ss@ch.example:8443/", "https://ch.example:8443"),
+            ("http://h/proxy?password=x", "http://h/proxy"),
+            ("nonsense?password=x", "nonsense"),
+        ] {
+            assert_eq!(without_secrets(url), shown);
+        }
+    }
 }

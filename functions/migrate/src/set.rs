@@ -94,9 +94,9 @@ impl MigrationSet {
 
     /// Reads every `.sql` file of a folder; other files, such as a README, are left alone.
     pub fn from_dir(folder: &Path) -> Result<Self, SetError> {
-        let read = |path: &Path, source| SetError::Read {
+        let read = |path: &Path, reason| SetError::Read {
             path: path.to_owned(),
-            source,
+            reason,
         };
         let mut files = Vec::new();
         for entry in std::fs::read_dir(folder).map_err(|error| read(folder, error))? {

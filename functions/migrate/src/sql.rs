@@ -63,10 +63,8 @@ impl Target {
 
 /// The statements of a file, ready to send: no comments around them, no closing `;`, placeholders filled.
 pub fn statements(text: &str, target: &Target) -> Result<Vec<String>, SqlError> {
-    split(text)?
-        .into_iter()
-        .map(|statement| render(statement, target))
-        .collect()
+    let filled = render(text, target)?;
+    Ok(split(&filled)?.into_iter().map(str::to_owned).collect())
 }
 
 /// Cuts a text at each `;` outside strings and comments. Pieces of nothing but comments and spaces are left out, and so
@@ -93,7 +91,7 @@ pub fn split(text: &str) -> Result<Vec<&str>, SqlError> {
     Ok(statements)
 }
 
-/// Fills the placeholders of one statement. A placeholder that stands for nothing takes one of the spaces around it away.
+/// Fills the placeholders of a text. A placeholder that stands for nothing takes one of the spaces around it away.
 pub fn render(statement: &str, target: &Target) -> Result<String, SqlError> {
     let mut out = String::with_capacity(statement.len());
     for token in tokens(statement)? {

@@ -3,8 +3,10 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use ::migrate::{MigrationSet, Migrator, Plan};
-use clickhouse::Client;
+use ::migrate::{MigrationSet, Migrator, Plan, Report};
+use edge::clickhouse::ClickHouseConfig;
+
+use crate::report;
 
 /// Arguments of the command.
 #[derive(clap::Args)]
@@ -42,43 +44,43 @@ pub(crate) struct Args {
 }
 
 /// Runs the command.
-#[allow(clippy::print_stdout, reason = "what the command says is its result")]
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let migrations = match &args.dir {
         Some(folder) => MigrationSet::from_dir(folder)?,
         None => ::migrate::embedded()?,
     };
-    let client = Client::default()
-        .with_url(&args.url)
-        .with_user(&args.user)
-        .with_password(&args.password);
+    let clickhouse = ClickHouseConfig {
+        url: args.url,
+        user: args.user,
+        password: args.password.into(),
+        database: args.database,
+    };
     // `WEIR_CLUSTER=` in an env file means none.
     let cluster = args.cluster.as_deref().filter(|name| !name.is_empty());
-    let migrator = Migrator::new(client, &args.url, &args.database, cluster)?;
+    let migrator = Migrator::new(clickhouse.client(), &clickhouse.url, &clickhouse.database, cluster)?;
     if args.status {
-        let applied = migrator.applied().await?;
-        for row in &applied {
-            println!(
-                "{}  {} UTC  {} statements, {} ms",
-                row.name, row.applied_at, row.statements, row.duration_ms
-            );
+        for row in migrator.applied().await? {
+            let (name, at) = (row.name, row.applied_at);
+            report::print(format!(
+                "{name}  {at} UTC  {} statements, {} ms",
+                row.statements, row.duration_ms
+            ));
         }
         for file in migrator.plan(&migrations).await?.pending {
-            println!("{}  not applied", file.name);
+            report::print(format!("{}  not applied", file.name));
         }
     } else if args.dry_run {
-        print!("{}", script(&migrator.plan(&migrations).await?));
+        report::print(script(&migrator.plan(&migrations).await?));
     } else {
-        let reports = migrator
-            .apply(&migrations, |report| {
-                println!(
-                    "applied {} ({} statements, {} ms)",
-                    report.name, report.statements, report.duration_ms
-                );
-            })
-            .await?;
+        let line = |done: &Report| {
+            format!(
+                "applied {} ({} statements, {} ms)",
+                done.name, done.statements, done.duration_ms
+            )
+        };
+        let reports = migrator.apply(&migrations, |done| report::print(line(done))).await?;
         if reports.is_empty() {
-            println!("nothing to apply");
+            report::print("nothing to apply");
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -87,7 +89,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
 /// A plan as one SQL script: what `--dry-run` prints can be given to clickhouse-client.
 fn script(plan: &Plan) -> String {
     if plan.bootstrap.is_empty() && plan.pending.is_empty() {
-        return "-- nothing to apply\n".to_owned();
+        return "-- nothing to apply".to_owned();
     }
     let bootstrap = (!plan.bootstrap.is_empty()).then_some(("before the first file", &plan.bootstrap));
     let files = plan.pending.iter().map(|file| (file.name.as_str(), &file.statements));
@@ -98,5 +100,5 @@ fn script(plan: &Plan) -> String {
             text.push_str(&format!("{statement};\n\n"));
         }
     }
-    text
+    text.trim_end().to_owned()
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
+use jiff::tz::Offset;
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -72,8 +72,15 @@ pub(crate) struct ObjectName<'a> {
 }
 
 /// Writes an object, whole or not at all, and synced. Says where. Blocks.
-pub(crate) fn write(root: &Path, s3: &S3, purpose: Purpose, name: ObjectName<'_>, content: &[u8]) -> io::Result<PathBuf> {
-    let bucket = bucket_name(&s3.bucket_arn).ok_or_else(|| io::Error::other("the backup's BucketARN names no bucket"))?;
+pub(crate) fn write(
+    root: &Path,
+    s3: &S3,
+    purpose: Purpose,
+    name: ObjectName<'_>,
+    content: &[u8],
+) -> io::Result<PathBuf> {
+    let bucket =
+        bucket_name(&s3.bucket_arn).ok_or_else(|| io::Error::other("the backup's BucketARN names no bucket"))?;
     let mut path = root.join(bucket);
     for part in key(s3, purpose, name)?.split('/') {
         // A key is not a path: what would mean another folder becomes an ordinary name.
@@ -83,7 +90,9 @@ pub(crate) fn write(root: &Path, s3: &S3, purpose: Purpose, name: ObjectName<'_>
             part => path.push(part.replace('\0', "_")),
         }
     }
-    let folder = path.parent().ok_or_else(|| io::Error::other("an object without a folder"))?;
+    let folder = path
+        .parent()
+        .ok_or_else(|| io::Error::other("an object without a folder"))?;
     create_folders(folder)?;
     if s3.compression_format == "GZIP" {
         let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
@@ -121,18 +130,33 @@ fn key(s3: &S3, purpose: Purpose, name: ObjectName<'_>) -> io::Result<String> {
             Some(errors) if errors.contains("!{") => evaluate(errors, name.oldest_ms, random)?,
             other => {
                 let prefix = other.unwrap_or(prefix);
-                let slash = if prefix.is_empty() || prefix.ends_with('/') { "" } else { "/" };
-                evaluate(&format!("{prefix}{slash}{FAILED}/!{{timestamp:yyyy/MM/dd/HH/}}"), name.oldest_ms, random)?
+                let slash = if prefix.is_empty() || prefix.ends_with('/') {
+                    ""
+                } else {
+                    "/"
+                };
+                evaluate(
+                    &format!("{prefix}{slash}{FAILED}/!{{timestamp:yyyy/MM/dd/HH/}}"),
+                    name.oldest_ms,
+                    random,
+                )?
             }
         },
     };
     let formed = utc(name.formed_ms)?.strftime("%Y-%m-%d-%H-%M-%S").to_string();
     let extension = if s3.compression_format == "GZIP" { ".gz" } else { "" };
-    Ok(format!("{evaluated}{}-{}-{formed}-{}{extension}", name.stream, name.version, name.request_id))
+    Ok(format!(
+        "{evaluated}{}-{}-{formed}-{}{extension}",
+        name.stream, name.version, name.request_id
+    ))
 }
 
 fn with_time(prefix: &str) -> String {
-    if prefix.contains("!{timestamp:") { prefix.to_owned() } else { format!("{prefix}!{{timestamp:yyyy/MM/dd/HH/}}") }
+    if prefix.contains("!{timestamp:") {
+        prefix.to_owned()
+    } else {
+        format!("{prefix}!{{timestamp:yyyy/MM/dd/HH/}}")
+    }
 }
 
 /// Replaces `!{namespace:value}`; what is not known stays as it is written.
@@ -164,7 +188,7 @@ fn evaluate(prefix: &str, at_ms: i64, random: &str) -> io::Result<String> {
 }
 
 /// The letters of Java's DateTimeFormatter that prefixes use; quoted text is taken as it is.
-fn java_time(pattern: &str, at: &jiff::Zoned) -> String {
+fn java_time(pattern: &str, at: &jiff::civil::DateTime) -> String {
     let mut out = String::new();
     let mut letters = pattern.chars().peekable();
     while let Some(letter) = letters.next() {
@@ -195,8 +219,8 @@ fn java_time(pattern: &str, at: &jiff::Zoned) -> String {
     out
 }
 
-fn utc(at_ms: i64) -> io::Result<jiff::Zoned> {
-    Ok(Timestamp::from_millisecond(at_ms).map_err(io::Error::other)?.to_zoned(TimeZone::UTC))
+fn utc(at_ms: i64) -> io::Result<jiff::civil::DateTime> {
+    Ok(Offset::UTC.to_datetime(Timestamp::from_millisecond(at_ms).map_err(io::Error::other)?))
 }
 
 #[cfg(test)]
@@ -224,7 +248,13 @@ mod tests {
     }
 
     fn name() -> ObjectName<'static> {
-        ObjectName { stream: "weir", version: 3, formed_ms: AT, oldest_ms: AT, request_id: Uuid::nil() }
+        ObjectName {
+            stream: "weir",
+            version: 3,
+            formed_ms: AT,
+            oldest_ms: AT,
+            request_id: Uuid::nil(),
+        }
     }
 
     #[test]
@@ -233,16 +263,31 @@ mod tests {
             (None, None, Purpose::Data, "2018/08/27/10/"),
             (None, None, Purpose::Failure, "http-endpoint-failed/2018/08/27/10/"),
             (Some("p/"), None, Purpose::Data, "p/2018/08/27/10/"),
-            (Some("p"), None, Purpose::Failure, "p/http-endpoint-failed/2018/08/27/10/"),
-            (None, Some("errors/"), Purpose::Failure, "errors/http-endpoint-failed/2018/08/27/10/"),
+            (
+                Some("p"),
+                None,
+                Purpose::Failure,
+                "p/http-endpoint-failed/2018/08/27/10/",
+            ),
+            (
+                None,
+                Some("errors/"),
+                Purpose::Failure,
+                "errors/http-endpoint-failed/2018/08/27/10/",
+            ),
             (
                 None,
                 Some("e/!{firehose:error-output-type}/!{timestamp:'year='yyyy'/m='MM}/"),
                 Purpose::Failure,
                 "e/http-endpoint-failed/year=2018/m=08/",
             ),
-            (Some("!{timestamp:yyyy-DDD}/!{firehose:random-string}/"), None, Purpose::Data, "2018-239/00000000000/"),
-            (Some("a!{b"), None, Purpose::Data, "a!{b2018/08/27/10/"),
+            (
+                Some("!{timestamp:yyyy-DDD}/!{firehose:random-string}/"),
+                None,
+                Purpose::Data,
+                "2018-239/00000000000/",
+            ),
+            (Some("!{x:y}/"), None, Purpose::Data, "!{x:y}/2018/08/27/10/"),
         ] {
             let expected = format!("{folder}weir-3-2018-08-27-10-30-05-00000000-0000-0000-0000-000000000000");
             assert_eq!(key(&s3(prefix, errors), purpose, name()).unwrap(), expected);
@@ -252,14 +297,29 @@ mod tests {
     #[test]
     fn no_key_leaves_the_folder() {
         let folder = tempfile::tempdir().unwrap();
-        let path = write(folder.path(), &s3(Some("/../../x/./"), None), Purpose::Data, name(), b"data").unwrap();
-        assert!(path.starts_with(folder.path().join("bucket/_/_/x/_/2018")), "{}", path.display());
+        let path = write(
+            folder.path(),
+            &s3(Some("/../../x/./"), None),
+            Purpose::Data,
+            name(),
+            b"data",
+        )
+        .unwrap();
+        assert!(
+            path.starts_with(folder.path().join("bucket/_/_/x/_/2018")),
+            "{}",
+            path.display()
+        );
         assert_eq!(std::fs::read(path).unwrap(), b"data");
     }
 
     #[test]
     fn an_error_record_has_the_documented_members() {
-        let frame = Frame { id: RecordId { run: 1, offset: 2 }, arrival_ms: 7, data: b"raw" };
+        let frame = Frame {
+            id: RecordId { run: 1, offset: 2 },
+            arrival_ms: 7,
+            data: b"raw",
+        };
         let record = ErrorRecord::new(frame, 5, "HttpEndpoint.DestinationException", "no", 9);
         assert_eq!(
             serde_json::to_value(record).unwrap(),
