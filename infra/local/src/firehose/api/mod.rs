@@ -1,0 +1,141 @@
+//! The Firehose API on the wire: json 1.1, one path, the operation in a header.
+//!
+//! A version 4 signature must be present and is not checked: this server is for the own machine.
+
+pub(crate) mod error;
+mod health;
+pub(crate) mod model;
+mod put;
+pub(crate) mod streams;
+#[cfg(test)]
+mod tests;
+pub(crate) mod validate;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::{Body, Bytes, to_bytes};
+use axum::extract::{Request, State};
+use axum::routing::get;
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::faults::Faults;
+use super::stream::Registry;
+use error::ApiError;
+
+/// Of every answer.
+pub(crate) const CONTENT_TYPE: &str = "application/x-amz-json-1.1";
+
+/// The header that names an answer.
+pub(crate) const REQUEST_ID: &str = "x-amzn-requestid";
+
+const TARGET: &str = "Firehose_20150804.";
+
+/// 4 MiB of data in base64, and JSON around 500 records, with room for whoever sends too much to be told so.
+const MAX_BODY: usize = 12 * 1024 * 1024;
+
+/// What the handlers share.
+#[derive(Debug)]
+pub(crate) struct App {
+    pub(crate) registry: Registry,
+    pub(crate) faults: Faults,
+    /// Twelve digits: a part of ARNs and messages.
+    pub(crate) account: String,
+    /// In ARNs, when a request's signature names no region.
+    pub(crate) region: String,
+}
+
+/// The routes.
+pub(crate) fn router(app: Arc<App>) -> Router {
+    Router::new().route("/health", get(health::health)).fallback(serve).with_state(app)
+}
+
+async fn serve(State(app): State<Arc<App>>, request: Request) -> Response<Body> {
+    let request_id = Uuid::new_v4();
+    match answer(&app, request).await {
+        Ok(json) => {
+            let mut response = Response::new(Body::from(json));
+            let headers = response.headers_mut();
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));
+            if let Ok(value) = HeaderValue::try_from(request_id.to_string()) {
+                headers.insert(REQUEST_ID, value);
+            }
+            response
+        }
+        Err(error) => {
+            if error.status() == StatusCode::INTERNAL_SERVER_ERROR {
+                tracing::error!(%request_id, "a call failed");
+            } else {
+                tracing::debug!(%request_id, code = error.code(), "a call is refused");
+            }
+            error.into_response(request_id)
+        }
+    }
+}
+
+async fn answer(app: &Arc<App>, request: Request) -> Result<Vec<u8>, ApiError> {
+    let (parts, body) = request.into_parts();
+    let operation = operation(&parts.method, &parts.headers)?;
+    let region = signed_region(&parts.headers)?;
+    let body = to_bytes(body, MAX_BODY).await.map_err(|_| ApiError::TooLarge(MAX_BODY))?;
+    match operation {
+        "PutRecord" => return put::record(app, &body).await,
+        "PutRecordBatch" => return put::batch(app, &body).await,
+        _ => {}
+    }
+    let input = parse(&body)?;
+    let output = match operation {
+        "CreateDeliveryStream" => streams::create(app, &input, region.as_deref().unwrap_or(&app.region)).await,
+        "DeleteDeliveryStream" => streams::delete(app, &input).await,
+        "DescribeDeliveryStream" => streams::describe(app, &input),
+        "ListDeliveryStreams" => streams::list(app, &input),
+        "ListTagsForDeliveryStream" => streams::list_tags(app, &input),
+        "StartDeliveryStreamEncryption" => streams::start_encryption(app, &input).await,
+        "StopDeliveryStreamEncryption" => streams::stop_encryption(app, &input).await,
+        "TagDeliveryStream" => streams::tag(app, &input).await,
+        "UntagDeliveryStream" => streams::untag(app, &input).await,
+        "UpdateDestination" => streams::update(app, &input).await,
+        other => Err(ApiError::UnknownOperation(format!("Unknown operation {other}"))),
+    }?;
+    serde_json::to_vec(&output).map_err(|_| ApiError::Internal)
+}
+
+fn operation<'h>(method: &Method, headers: &'h HeaderMap) -> Result<&'h str, ApiError> {
+    let unknown = |why: &str| ApiError::UnknownOperation(why.to_owned());
+    if method != Method::POST {
+        return Err(unknown("The Firehose API takes POST"));
+    }
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let json = text("content-type").is_some_and(|value| value.starts_with("application/x-amz-json-1."));
+    if !json {
+        return Err(unknown("The Firehose API takes application/x-amz-json-1.1"));
+    }
+    text("x-amz-target")
+        .and_then(|target| target.strip_prefix(TARGET))
+        .ok_or_else(|| unknown("x-amz-target names no Firehose operation"))
+}
+
+/// The region in the signature's scope. The signature itself is not checked.
+fn signed_region(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
+    let Some(authorization) = headers.get(header::AUTHORIZATION) else {
+        return Err(ApiError::MissingToken);
+    };
+    let text = authorization.to_str().unwrap_or_default();
+    let Some(rest) = text.strip_prefix("AWS4-HMAC-SHA256") else {
+        return Err(ApiError::IncompleteSignature("Authorization header requires 'AWS4-HMAC-SHA256'.".to_owned()));
+    };
+    let Some((_, credential)) = rest.split_once("Credential=") else {
+        return Err(ApiError::IncompleteSignature("Authorization header requires 'Credential' parameter.".to_owned()));
+    };
+    let scope = credential.split(',').next().unwrap_or_default();
+    // <key>/<date>/<region>/firehose/aws4_request
+    let region = scope.trim().split('/').rev().nth(2).unwrap_or_default();
+    let plain = !region.is_empty() && region.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    Ok(plain.then(|| region.to_owned()))
+}
+
+fn parse(body: &Bytes) -> Result<Value, ApiError> {
+    serde_json::from_slice(body).map_err(|_| ApiError::Serialization("The request body is not valid JSON".to_owned()))
+}
