@@ -72,8 +72,15 @@ pub(crate) struct ObjectName<'a> {
 }
 
 /// Writes an object, whole or not at all, and synced. Says where. Blocks.
-pub(crate) fn write(root: &Path, s3: &S3, purpose: Purpose, name: ObjectName<'_>, content: &[u8]) -> io::Result<PathBuf> {
-    let bucket = bucket_name(&s3.bucket_arn).ok_or_else(|| io::Error::other("the backup's BucketARN names no bucket"))?;
+pub(crate) fn write(
+    root: &Path,
+    s3: &S3,
+    purpose: Purpose,
+    name: ObjectName<'_>,
+    content: &[u8],
+) -> io::Result<PathBuf> {
+    let bucket =
+        bucket_name(&s3.bucket_arn).ok_or_else(|| io::Error::other("the backup's BucketARN names no bucket"))?;
     let mut path = root.join(bucket);
     for part in key(s3, purpose, name)?.split('/') {
         // A key is not a path: what would mean another folder becomes an ordinary name.
@@ -83,7 +90,9 @@ pub(crate) fn write(root: &Path, s3: &S3, purpose: Purpose, name: ObjectName<'_>
             part => path.push(part.replace('\0', "_")),
         }
     }
-    let folder = path.parent().ok_or_else(|| io::Error::other("an object without a folder"))?;
+    let folder = path
+        .parent()
+        .ok_or_else(|| io::Error::other("an object without a folder"))?;
     create_folders(folder)?;
     if s3.compression_format == "GZIP" {
         let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
@@ -121,18 +130,33 @@ fn key(s3: &S3, purpose: Purpose, name: ObjectName<'_>) -> io::Result<String> {
             Some(errors) if errors.contains("!{") => evaluate(errors, name.oldest_ms, random)?,
             other => {
                 let prefix = other.unwrap_or(prefix);
-                let slash = if prefix.is_empty() || prefix.ends_with('/') { "" } else { "/" };
-                evaluate(&format!("{prefix}{slash}{FAILED}/!{{timestamp:yyyy/MM/dd/HH/}}"), name.oldest_ms, random)?
+                let slash = if prefix.is_empty() || prefix.ends_with('/') {
+                    ""
+                } else {
+                    "/"
+                };
+                evaluate(
+                    &format!("{prefix}{slash}{FAILED}/!{{timestamp:yyyy/MM/dd/HH/}}"),
+                    name.oldest_ms,
+                    random,
+                )?
             }
         },
     };
     let formed = utc(name.formed_ms)?.strftime("%Y-%m-%d-%H-%M-%S").to_string();
     let extension = if s3.compression_format == "GZIP" { ".gz" } else { "" };
-    Ok(format!("{evaluated}{}-{}-{formed}-{}{extension}", name.stream, name.version, name.request_id))
+    Ok(format!(
+        "{evaluated}{}-{}-{formed}-{}{extension}",
+        name.stream, name.version, name.request_id
+    ))
 }
 
 fn with_time(prefix: &str) -> String {
-    if prefix.contains("!{timestamp:") { prefix.to_owned() } else { format!("{prefix}!{{timestamp:yyyy/MM/dd/HH/}}") }
+    if prefix.contains("!{timestamp:") {
+        prefix.to_owned()
+    } else {
+        format!("{prefix}!{{timestamp:yyyy/MM/dd/HH/}}")
+    }
 }
 
 /// Replaces `!{namespace:value}`; what is not known stays as it is written.
@@ -224,7 +248,13 @@ mod tests {
     }
 
     fn name() -> ObjectName<'static> {
-        ObjectName { stream: "weir", version: 3, formed_ms: AT, oldest_ms: AT, request_id: Uuid::nil() }
+        ObjectName {
+            stream: "weir",
+            version: 3,
+            formed_ms: AT,
+            oldest_ms: AT,
+            request_id: Uuid::nil(),
+        }
     }
 
     #[test]
@@ -233,15 +263,30 @@ mod tests {
             (None, None, Purpose::Data, "2018/08/27/10/"),
             (None, None, Purpose::Failure, "http-endpoint-failed/2018/08/27/10/"),
             (Some("p/"), None, Purpose::Data, "p/2018/08/27/10/"),
-            (Some("p"), None, Purpose::Failure, "p/http-endpoint-failed/2018/08/27/10/"),
-            (None, Some("errors/"), Purpose::Failure, "errors/http-endpoint-failed/2018/08/27/10/"),
+            (
+                Some("p"),
+                None,
+                Purpose::Failure,
+                "p/http-endpoint-failed/2018/08/27/10/",
+            ),
+            (
+                None,
+                Some("errors/"),
+                Purpose::Failure,
+                "errors/http-endpoint-failed/2018/08/27/10/",
+            ),
             (
                 None,
                 Some("e/!{firehose:error-output-type}/!{timestamp:'year='yyyy'/m='MM}/"),
                 Purpose::Failure,
                 "e/http-endpoint-failed/year=2018/m=08/",
             ),
-            (Some("!{timestamp:yyyy-DDD}/!{firehose:random-string}/"), None, Purpose::Data, "2018-239/00000000000/"),
+            (
+                Some("!{timestamp:yyyy-DDD}/!{firehose:random-string}/"),
+                None,
+                Purpose::Data,
+                "2018-239/00000000000/",
+            ),
             (Some("a!{b"), None, Purpose::Data, "a!{b2018/08/27/10/"),
         ] {
             let expected = format!("{folder}weir-3-2018-08-27-10-30-05-00000000-0000-0000-0000-000000000000");
@@ -252,14 +297,29 @@ mod tests {
     #[test]
     fn no_key_leaves_the_folder() {
         let folder = tempfile::tempdir().unwrap();
-        let path = write(folder.path(), &s3(Some("/../../x/./"), None), Purpose::Data, name(), b"data").unwrap();
-        assert!(path.starts_with(folder.path().join("bucket/_/_/x/_/2018")), "{}", path.display());
+        let path = write(
+            folder.path(),
+            &s3(Some("/../../x/./"), None),
+            Purpose::Data,
+            name(),
+            b"data",
+        )
+        .unwrap();
+        assert!(
+            path.starts_with(folder.path().join("bucket/_/_/x/_/2018")),
+            "{}",
+            path.display()
+        );
         assert_eq!(std::fs::read(path).unwrap(), b"data");
     }
 
     #[test]
     fn an_error_record_has_the_documented_members() {
-        let frame = Frame { id: RecordId { run: 1, offset: 2 }, arrival_ms: 7, data: b"raw" };
+        let frame = Frame {
+            id: RecordId { run: 1, offset: 2 },
+            arrival_ms: 7,
+            data: b"raw",
+        };
         let record = ErrorRecord::new(frame, 5, "HttpEndpoint.DestinationException", "no", 9);
         assert_eq!(
             serde_json::to_value(record).unwrap(),

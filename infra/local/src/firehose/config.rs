@@ -86,7 +86,9 @@ pub(crate) struct Endpoint {
 impl std::fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         // The key stays out of every log, and the URL may carry a secret too.
-        f.debug_struct("Endpoint").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("Endpoint")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
     }
 }
 
@@ -103,7 +105,10 @@ pub(crate) struct Hints {
 
 impl Default for Hints {
     fn default() -> Self {
-        Self { size_mb: five(), interval_s: three_hundred() }
+        Self {
+            size_mb: five(),
+            interval_s: three_hundred(),
+        }
     }
 }
 
@@ -144,7 +149,9 @@ pub(crate) struct RetryOptions {
 
 impl Default for RetryOptions {
     fn default() -> Self {
-        Self { duration_s: three_hundred() }
+        Self {
+            duration_s: three_hundred(),
+        }
     }
 }
 
@@ -192,7 +199,11 @@ impl Destination {
             "HttpEndpoint" => Self::HttpEndpoint(serde_json::from_value(configuration.clone()).map_err(read)?),
             "S3" => Self::S3(serde_json::from_value(configuration.clone()).map_err(read)?),
             "ExtendedS3" => Self::ExtendedS3(serde_json::from_value(configuration.clone()).map_err(read)?),
-            other => return Err(format!("{other} destinations are not supported by weir firehose: use HttpEndpoint or S3")),
+            other => {
+                return Err(format!(
+                    "{other} destinations are not supported by weir firehose: use HttpEndpoint or S3"
+                ));
+            }
         };
         for feature in [
             "ProcessingConfiguration",
@@ -208,7 +219,8 @@ impl Destination {
             return Err("CompressionFormat must be UNCOMPRESSED or GZIP in weir firehose".to_owned());
         }
         if let Self::HttpEndpoint(http) = &destination {
-            let url = url::Url::parse(&http.endpoint_configuration.url).map_err(|error| format!("Invalid Url: {error}"))?;
+            let url =
+                url::Url::parse(&http.endpoint_configuration.url).map_err(|error| format!("Invalid Url: {error}"))?;
             if !url.has_host() {
                 return Err("Invalid Url: no host".to_owned());
             }
@@ -227,8 +239,14 @@ impl Destination {
             (Self::HttpEndpoint(_), "HttpEndpoint") | (Self::S3(_) | Self::ExtendedS3(_), "S3" | "ExtendedS3")
         );
         if !supported {
-            let named = if matches!(self, Self::HttpEndpoint(_)) { "HttpEndpoint" } else { kind };
-            return Err(format!("Changing the destination type to or from {named} is not supported at this time."));
+            let named = if matches!(self, Self::HttpEndpoint(_)) {
+                "HttpEndpoint"
+            } else {
+                kind
+            };
+            return Err(format!(
+                "Changing the destination type to or from {named} is not supported at this time."
+            ));
         }
         let mut merged = self.stored()?;
         let mut update = update.clone();
@@ -254,7 +272,10 @@ impl Destination {
                 description.insert("S3DestinationDescription".to_owned(), stored);
             }
             Self::ExtendedS3(s3) => {
-                let plain = S3 { other: Map::new(), ..S3::clone(s3) };
+                let plain = S3 {
+                    other: Map::new(),
+                    ..S3::clone(s3)
+                };
                 let plain = serde_json::to_value(plain).map_err(|error| error.to_string())?;
                 description.insert("S3DestinationDescription".to_owned(), plain);
                 description.insert("ExtendedS3DestinationDescription".to_owned(), stored);
@@ -332,7 +353,10 @@ mod tests {
 
     #[test]
     fn defaults_are_those_of_aws_and_the_key_is_not_described() {
-        let description = Destination::parse("HttpEndpoint", &http()).unwrap().description().unwrap();
+        let description = Destination::parse("HttpEndpoint", &http())
+            .unwrap()
+            .description()
+            .unwrap();
         let s3 = json!({
             "RoleARN": "arn:aws:iam::000000000000:role/r", "BucketARN": "arn:aws:s3:::b",
             "BufferingHints": { "SizeInMBs": 5, "IntervalInSeconds": 300 }, "CompressionFormat": "UNCOMPRESSED",
@@ -359,12 +383,25 @@ mod tests {
             "BufferingHints": { "IntervalInSeconds": 1 },
             "S3Update": { "Prefix": "p/" },
         });
-        let Destination::HttpEndpoint(after) = before.update("HttpEndpoint", &update).unwrap() else { panic!() };
+        let Destination::HttpEndpoint(after) = before.update("HttpEndpoint", &update).unwrap() else {
+            panic!()
+        };
         assert_eq!(after.endpoint_configuration.url, "http://127.0.0.1:9001/");
         assert_eq!(after.endpoint_configuration.access_key.as_deref(), Some("secret"));
-        assert_eq!(after.buffering_hints, Hints { size_mb: 5, interval_s: 1 });
+        assert_eq!(
+            after.buffering_hints,
+            Hints {
+                size_mb: 5,
+                interval_s: 1
+            }
+        );
         assert_eq!(after.s3.prefix.as_deref(), Some("p/"));
-        assert!(before.update("ExtendedS3", &json!({})).unwrap_err().contains("HttpEndpoint"));
+        assert!(
+            before
+                .update("ExtendedS3", &json!({}))
+                .unwrap_err()
+                .contains("HttpEndpoint")
+        );
     }
 
     #[test]

@@ -18,7 +18,11 @@ pub(crate) struct Faults {
 impl Faults {
     /// The same seed fails the same things, if the calls come one by one.
     pub(crate) fn new(put_percent: u32, throttle_percent: u32, seed: u64) -> Self {
-        Self { put_percent, throttle_percent, random: Mutex::new(ChaCha8Rng::seed_from_u64(seed)) }
+        Self {
+            put_percent,
+            throttle_percent,
+            random: Mutex::new(ChaCha8Rng::seed_from_u64(seed)),
+        }
     }
 
     /// Whether this call is throttled.
@@ -32,6 +36,12 @@ impl Faults {
     }
 
     fn draw(&self, percent: u32) -> bool {
-        percent > 0 && self.random.lock().unwrap_or_else(PoisonError::into_inner).random_range(0..100) < percent
+        percent > 0
+            && self
+                .random
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .random_range(0..100)
+                < percent
     }
 }

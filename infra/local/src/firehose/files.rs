@@ -11,8 +11,12 @@ pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
 
 /// Writes `bytes` to `path` so that a reader, or a crash, sees the old file or the new one and nothing between.
 pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let folder = path.parent().ok_or_else(|| io::Error::other("a file without a folder"))?;
-    let name = path.file_name().ok_or_else(|| io::Error::other("a file without a name"))?;
+    let folder = path
+        .parent()
+        .ok_or_else(|| io::Error::other("a file without a folder"))?;
+    let name = path
+        .file_name()
+        .ok_or_else(|| io::Error::other("a file without a name"))?;
     let mut aside = std::ffi::OsString::from(".");
     aside.push(name);
     aside.push(".new");

@@ -81,7 +81,11 @@ fn secret(text: &str) -> Result<SecretString, std::convert::Infallible> {
 
 fn account(text: &str) -> Result<String, String> {
     let good = text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit());
-    if good { Ok(text.to_owned()) } else { Err("an account id is twelve digits".to_owned()) }
+    if good {
+        Ok(text.to_owned())
+    } else {
+        Err("an account id is twelve digits".to_owned())
+    }
 }
 
 /// Runs the command until SIGTERM or SIGINT.

@@ -71,11 +71,24 @@ impl Server {
             anyhow::Ok((Registry::open(&data, client, tuning)?, lock))
         });
         let (registry, lock) = opened.await??;
-        let app = Arc::new(App { registry, faults: options.faults, account: options.account, region: options.region });
+        let app = Arc::new(App {
+            registry,
+            faults: options.faults,
+            account: options.account,
+            region: options.region,
+        });
         let stop = CancellationToken::new();
         let served = axum::serve(listener, router(Arc::clone(&app)));
-        let served = served.with_graceful_shutdown(stop.clone().cancelled_owned()).into_future();
-        Ok(Self { address, app, stop, serving: tokio::spawn(served), _lock: lock })
+        let served = served
+            .with_graceful_shutdown(stop.clone().cancelled_owned())
+            .into_future();
+        Ok(Self {
+            address,
+            app,
+            stop,
+            serving: tokio::spawn(served),
+            _lock: lock,
+        })
     }
 
     /// Creates the stream, or points it at the endpoint when it exists with other values.
@@ -89,9 +102,9 @@ impl Server {
             });
             validate::validate(&checked, model::UPDATE)?;
             let before = stream.config().destination.clone();
-            let after = before.update("HttpEndpoint", &configuration).map_err(|problem| {
-                anyhow::anyhow!("the stream {name} cannot deliver to that endpoint: {problem}")
-            })?;
+            let after = before
+                .update("HttpEndpoint", &configuration)
+                .map_err(|problem| anyhow::anyhow!("the stream {name} cannot deliver to that endpoint: {problem}"))?;
             if after != before {
                 streams::redirect(&stream, after).await?;
             }
@@ -150,7 +163,10 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         data: data.clone(),
         account: args.account_id.clone(),
         region: args.region.clone(),
-        tuning: Tuning { concurrency: usize::from(args.concurrency), ..Tuning::default() },
+        tuning: Tuning {
+            concurrency: usize::from(args.concurrency),
+            ..Tuning::default()
+        },
         faults: Faults::new(args.fail_put_percent, args.throttle_percent, args.seed),
     })
     .await?;
@@ -158,7 +174,12 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         server.ensure_stream(stream, endpoint(&args, url)).await?;
     }
     // The ready line is for people and scripts alike; a closed pipe is no reason to stop.
-    let _ = writeln!(std::io::stdout(), "firehose: ready on http://{} (data in {})", server.address, data.display());
+    let _ = writeln!(
+        std::io::stdout(),
+        "firehose: ready on http://{} (data in {})",
+        server.address,
+        data.display()
+    );
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
@@ -199,7 +220,10 @@ fn lock(data: &Path) -> anyhow::Result<File> {
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(file),
         Err(rustix::io::Errno::WOULDBLOCK) => {
-            bail!("another weir firehose uses {}: stop it, or choose another --data-dir", data.display())
+            bail!(
+                "another weir firehose uses {}: stop it, or choose another --data-dir",
+                data.display()
+            )
         }
         Err(error) => Err(error).with_context(|| format!("{} cannot be locked", path.display())),
     }

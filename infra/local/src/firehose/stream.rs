@@ -68,10 +68,12 @@ impl Stream {
     /// Stores a new configuration, then uses it.
     pub(crate) async fn configure(&self, config: StreamConfig) -> Result<(), StreamError> {
         let (path, copy) = (self.folder.join(CONFIG), config.clone());
-        tokio::task::spawn_blocking(move || save(&path, &copy)).await.map_err(|error| StreamError::Io {
-            path: self.folder.clone(),
-            source: io::Error::other(error),
-        })??;
+        tokio::task::spawn_blocking(move || save(&path, &copy))
+            .await
+            .map_err(|error| StreamError::Io {
+                path: self.folder.clone(),
+                source: io::Error::other(error),
+            })??;
         self.config.send_replace(Arc::new(config));
         Ok(())
     }
@@ -99,9 +101,14 @@ impl Stream {
 }
 
 fn save(path: &Path, config: &StreamConfig) -> Result<(), StreamError> {
-    let json = serde_json::to_vec_pretty(config)
-        .map_err(|source| StreamError::Config { path: path.to_owned(), source })?;
-    files::write_whole(path, &json).map_err(|source| StreamError::Io { path: path.to_owned(), source })
+    let json = serde_json::to_vec_pretty(config).map_err(|source| StreamError::Config {
+        path: path.to_owned(),
+        source,
+    })?;
+    files::write_whole(path, &json).map_err(|source| StreamError::Io {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 /// All streams of a data folder.
@@ -119,8 +126,13 @@ impl Registry {
     /// Opens every stream in `data` and starts delivering. Blocks.
     pub(crate) fn open(data: &Path, client: reqwest::Client, tuning: Tuning) -> Result<Self, StreamError> {
         let root = data.join("streams");
-        let at = |source| StreamError::Io { path: root.clone(), source };
-        std::fs::create_dir_all(&root).and_then(|()| files::sync_folder(data)).map_err(at)?;
+        let at = |source| StreamError::Io {
+            path: root.clone(),
+            source,
+        };
+        std::fs::create_dir_all(&root)
+            .and_then(|()| files::sync_folder(data))
+            .map_err(at)?;
         let registry = Self {
             streams: RwLock::default(),
             changes: tokio::sync::Mutex::default(),
@@ -130,16 +142,24 @@ impl Registry {
         };
         for entry in std::fs::read_dir(&root).map_err(at)? {
             let folder = entry.map_err(at)?.path();
-            let deleted = folder.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(DELETED));
+            let deleted = folder
+                .file_name()
+                .and_then(|name| name.to_str())
+                .is_some_and(|name| name.starts_with(DELETED));
             let config = folder.join(CONFIG);
             if deleted || !config.is_file() {
                 // A deletion or a creation that was cut short: nothing in it was ever acknowledged, or it was let go.
                 std::fs::remove_dir_all(&folder).map_err(at)?;
                 continue;
             }
-            let json = std::fs::read(&config).map_err(|source| StreamError::Io { path: config.clone(), source })?;
-            let parsed = serde_json::from_slice(&json)
-                .map_err(|source| StreamError::Config { path: config.clone(), source })?;
+            let json = std::fs::read(&config).map_err(|source| StreamError::Io {
+                path: config.clone(),
+                source,
+            })?;
+            let parsed = serde_json::from_slice(&json).map_err(|source| StreamError::Config {
+                path: config.clone(),
+                source,
+            })?;
             registry.start(folder, parsed)?;
         }
         Ok(registry)
@@ -147,19 +167,33 @@ impl Registry {
 
     /// The stream of that name.
     pub(crate) fn get(&self, name: &str) -> Option<Arc<Stream>> {
-        self.streams.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+        self.streams
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(name)
+            .cloned()
     }
 
     /// All streams, by name.
     pub(crate) fn all(&self) -> Vec<Arc<Stream>> {
-        self.streams.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+        self.streams
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .values()
+            .cloned()
+            .collect()
     }
 
     /// Adds a stream, stored when this returns. Blocks.
     pub(crate) fn create(&self, config: StreamConfig) -> Result<Arc<Stream>, StreamError> {
         let part = Uuid::new_v4().simple().to_string();
-        let folder = self.root.join(format!("{}.{}", config.name, part.get(..8).unwrap_or_default()));
-        let at = |source| StreamError::Io { path: folder.clone(), source };
+        let folder = self
+            .root
+            .join(format!("{}.{}", config.name, part.get(..8).unwrap_or_default()));
+        let at = |source| StreamError::Io {
+            path: folder.clone(),
+            source,
+        };
         std::fs::create_dir(&folder).map_err(at)?;
         save(&folder.join(CONFIG), &config)?;
         files::sync_folder(&self.root).map_err(at)?;
@@ -168,16 +202,28 @@ impl Registry {
 
     /// Removes a stream and all that is in it, as AWS does.
     pub(crate) async fn delete(&self, name: &str) -> Result<(), StreamError> {
-        let stream = self.streams.write().unwrap_or_else(PoisonError::into_inner).remove(name);
+        let stream = self
+            .streams
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(name);
         let Some(stream) = stream else {
             return Ok(());
         };
         stream.stop_delivery().await;
         stream.close().await;
-        let dropped = stream.spool.tail().records.saturating_sub(stream.status.summary().assigned.records)
+        let dropped = stream
+            .spool
+            .tail()
+            .records
+            .saturating_sub(stream.status.summary().assigned.records)
             + stream.status.summary().open_records;
         if dropped > 0 {
-            tracing::warn!(stream = name, records = dropped, "a stream is deleted with records that were not delivered");
+            tracing::warn!(
+                stream = name,
+                records = dropped,
+                "a stream is deleted with records that were not delivered"
+            );
         }
         let (root, folder) = (self.root.clone(), stream.folder.clone());
         blocking(move || {
@@ -187,7 +233,10 @@ impl Registry {
             std::fs::remove_dir_all(gone)
         })
         .await
-        .map_err(|source| StreamError::Io { path: stream.folder.clone(), source })
+        .map_err(|source| StreamError::Io {
+            path: stream.folder.clone(),
+            source,
+        })
     }
 
     /// Stops every delivery, all at once.
@@ -206,8 +255,11 @@ impl Registry {
         let (file, cursor) = CursorFile::open(&folder.join("cursor"))?;
         let cursor = cursor.unwrap_or_default();
         let run = rand::random();
-        let (spool, recovery) = Spool::open(&folder, &cursor, run, SEGMENT_BYTES)
-            .map_err(|source| StreamError::Io { path: folder.clone(), source })?;
+        let (spool, recovery) =
+            Spool::open(&folder, &cursor, run, SEGMENT_BYTES).map_err(|source| StreamError::Io {
+                path: folder.clone(),
+                source,
+            })?;
         if recovery.torn_bytes > 0 {
             tracing::info!(
                 stream = config.name,
@@ -217,7 +269,8 @@ impl Registry {
         }
         if recovery.lost_bytes > 0 {
             tracing::error!(
-                stream = config.name, bytes = recovery.lost_bytes,
+                stream = config.name,
+                bytes = recovery.lost_bytes,
                 "the end of the spool was synced once and cannot be read back"
             );
         }
@@ -238,9 +291,18 @@ impl Registry {
             freed: Arc::new(Notify::new()),
         });
         let delivery = tokio::spawn(Delivery::new(context, cursor, file, folder.clone()).run());
-        let stream =
-            Arc::new(Stream { folder, config: sender, spool, status, stop, delivery: Mutex::new(Some(delivery)) });
-        self.streams.write().unwrap_or_else(PoisonError::into_inner).insert(name, Arc::clone(&stream));
+        let stream = Arc::new(Stream {
+            folder,
+            config: sender,
+            spool,
+            status,
+            stop,
+            delivery: Mutex::new(Some(delivery)),
+        });
+        self.streams
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(name, Arc::clone(&stream));
         Ok(stream)
     }
 }

@@ -49,7 +49,10 @@ pub(crate) struct App {
 
 /// The routes.
 pub(crate) fn router(app: Arc<App>) -> Router {
-    Router::new().route("/health", get(health::health)).fallback(serve).with_state(app)
+    Router::new()
+        .route("/health", get(health::health))
+        .fallback(serve)
+        .with_state(app)
 }
 
 async fn serve(State(app): State<Arc<App>>, request: Request) -> Response<Body> {
@@ -79,7 +82,9 @@ async fn answer(app: &Arc<App>, request: Request) -> Result<Vec<u8>, ApiError> {
     let (parts, body) = request.into_parts();
     let operation = operation(&parts.method, &parts.headers)?;
     let region = signed_region(&parts.headers)?;
-    let body = to_bytes(body, MAX_BODY).await.map_err(|_| ApiError::TooLarge(MAX_BODY))?;
+    let body = to_bytes(body, MAX_BODY)
+        .await
+        .map_err(|_| ApiError::TooLarge(MAX_BODY))?;
     match operation {
         "PutRecord" => return put::record(app, &body).await,
         "PutRecordBatch" => return put::batch(app, &body).await,
@@ -124,10 +129,14 @@ fn signed_region(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
     };
     let text = authorization.to_str().unwrap_or_default();
     let Some(rest) = text.strip_prefix("AWS4-HMAC-SHA256") else {
-        return Err(ApiError::IncompleteSignature("Authorization header requires 'AWS4-HMAC-SHA256'.".to_owned()));
+        return Err(ApiError::IncompleteSignature(
+            "Authorization header requires 'AWS4-HMAC-SHA256'.".to_owned(),
+        ));
     };
     let Some((_, credential)) = rest.split_once("Credential=") else {
-        return Err(ApiError::IncompleteSignature("Authorization header requires 'Credential' parameter.".to_owned()));
+        return Err(ApiError::IncompleteSignature(
+            "Authorization header requires 'Credential' parameter.".to_owned(),
+        ));
     };
     let scope = credential.split(',').next().unwrap_or_default();
     // <key>/<date>/<region>/firehose/aws4_request

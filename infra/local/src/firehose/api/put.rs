@@ -71,7 +71,9 @@ pub(super) async fn record(app: &Arc<App>, body: &Bytes) -> Result<Vec<u8>, ApiE
     }
     let ids = append(&stream, data.into_iter().collect()).await?;
     let id = ids.first().ok_or(ApiError::Internal)?;
-    Ok(json!({ "RecordId": id, "Encrypted": encrypted(&stream.config()) }).to_string().into_bytes())
+    Ok(json!({ "RecordId": id, "Encrypted": encrypted(&stream.config()) })
+        .to_string()
+        .into_bytes())
 }
 
 /// PutRecordBatch.
@@ -88,7 +90,11 @@ pub(super) async fn batch(app: &Arc<App>, body: &Bytes) -> Result<Vec<u8>, ApiEr
     }
     if entries.len() > MAX_RECORDS {
         let shown = format!("'[{} members]'", entries.len());
-        problems.push(problem(&shown, "records", &format!("have length less than or equal to {MAX_RECORDS}")));
+        problems.push(problem(
+            &shown,
+            "records",
+            &format!("have length less than or equal to {MAX_RECORDS}"),
+        ));
         return Err(refuse(&problems).err().unwrap_or(ApiError::Internal));
     }
     let mut records = Vec::with_capacity(entries.len());
@@ -104,7 +110,12 @@ pub(super) async fn batch(app: &Arc<App>, body: &Bytes) -> Result<Vec<u8>, ApiEr
         return Err(ApiError::Unavailable(SLOW_DOWN.to_owned()));
     }
     let refused = records.iter().map(|_| app.faults.refuses_record()).collect::<Vec<_>>();
-    let kept = records.into_iter().zip(&refused).filter(|(_, refused)| !**refused).map(|(data, _)| data).collect();
+    let kept = records
+        .into_iter()
+        .zip(&refused)
+        .filter(|(_, refused)| !**refused)
+        .map(|(data, _)| data)
+        .collect();
     let ids = append(&stream, kept).await?;
 
     let failed = refused.iter().filter(|refused| **refused).count();
@@ -117,7 +128,10 @@ pub(super) async fn batch(app: &Arc<App>, body: &Bytes) -> Result<Vec<u8>, ApiEr
         }
         // Writing to a string cannot fail.
         let _ = if *refused {
-            write!(out, "{{\"ErrorCode\":\"ServiceUnavailableException\",\"ErrorMessage\":\"{SLOW_DOWN}\"}}")
+            write!(
+                out,
+                "{{\"ErrorCode\":\"ServiceUnavailableException\",\"ErrorMessage\":\"{SLOW_DOWN}\"}}"
+            )
         } else {
             let id = ids.next().ok_or(ApiError::Internal)?;
             write!(out, "{{\"RecordId\":\"{id}\"}}")
@@ -165,10 +179,10 @@ fn data(entry: &Entry<'_>, path: &str, problems: &mut Vec<String>) -> Result<Opt
 }
 
 fn writable(app: &App, name: &str) -> Result<Arc<Stream>, ApiError> {
-    let stream = app
-        .registry
-        .get(name)
-        .ok_or_else(|| ApiError::NotFound { name: name.to_owned(), account: app.account.clone() })?;
+    let stream = app.registry.get(name).ok_or_else(|| ApiError::NotFound {
+        name: name.to_owned(),
+        account: app.account.clone(),
+    })?;
     let kind = &stream.config().kind;
     if kind != "DirectPut" {
         let message = format!("This operation is not permitted on {kind} delivery stream type.");
@@ -185,10 +199,15 @@ async fn append(stream: &Stream, records: Vec<Vec<u8>>) -> Result<Vec<String>, A
     match stream.spool.append(records, now_ms()).await {
         Ok(ids) => Ok(ids.iter().map(ToString::to_string).collect()),
         // What the disk said is in the log, written once by the spool.
-        Err(_) => Err(ApiError::Unavailable("The service is unavailable. Try again later.".to_owned())),
+        Err(_) => Err(ApiError::Unavailable(
+            "The service is unavailable. Try again later.".to_owned(),
+        )),
     }
 }
 
 fn encrypted(config: &StreamConfig) -> bool {
-    config.encryption.as_ref().is_some_and(|encryption| encryption["Status"] == "ENABLED")
+    config
+        .encryption
+        .as_ref()
+        .is_some_and(|encryption| encryption["Status"] == "ENABLED")
 }

@@ -35,7 +35,9 @@ pub(crate) async fn create(app: &Arc<App>, input: &Value, region: &str) -> Resul
     validate::validate(input, model::CREATE)?;
     let (kind, configuration) = one_destination(input, "DestinationConfiguration")?;
     let source_type = text(input, "DeliveryStreamType").unwrap_or("DirectPut");
-    let source = input.get("KinesisStreamSourceConfiguration").filter(|source| !source.is_null());
+    let source = input
+        .get("KinesisStreamSourceConfiguration")
+        .filter(|source| !source.is_null());
     if source.is_some() && source_type != "KinesisStreamAsSource" {
         return Err(ApiError::InvalidArgument(
             "KinesisSourceStreamConfig is only applicable for KinesisStreamAsSource stream type".to_owned(),
@@ -46,18 +48,26 @@ pub(crate) async fn create(app: &Arc<App>, input: &Value, region: &str) -> Resul
     let _one_at_a_time = app.registry.changes.lock().await;
     if app.registry.get(name).is_some() {
         let account = &app.account;
-        return Err(ApiError::InUse(format!("Firehose {name} under accountId {account} already exists")));
+        return Err(ApiError::InUse(format!(
+            "Firehose {name} under accountId {account} already exists"
+        )));
     }
     let streams = app.registry.all();
     if streams.len() >= MAX_STREAMS {
-        let names = streams.iter().map(|stream| stream.config().name.clone()).collect::<Vec<_>>().join(", ");
+        let names = streams
+            .iter()
+            .map(|stream| stream.config().name.clone())
+            .collect::<Vec<_>>()
+            .join(", ");
         return Err(ApiError::LimitExceeded(format!(
             "You have already consumed your firehose quota of {MAX_STREAMS} hoses. Firehose names: [{names}]"
         )));
     }
     let now = now_ms();
     let arn = format!("arn:aws:firehose:{region}:{}:deliverystream/{name}", app.account);
-    let encryption = input.get("DeliveryStreamEncryptionConfigurationInput").filter(|input| !input.is_null());
+    let encryption = input
+        .get("DeliveryStreamEncryptionConfigurationInput")
+        .filter(|input| !input.is_null());
     let config = StreamConfig {
         name: name.to_owned(),
         arn: arn.clone(),
@@ -71,7 +81,11 @@ pub(crate) async fn create(app: &Arc<App>, input: &Value, region: &str) -> Resul
         destination,
     };
     if source_type != "DirectPut" {
-        tracing::warn!(stream = name, source_type, "there is no such source here: nothing will arrive in this stream");
+        tracing::warn!(
+            stream = name,
+            source_type,
+            "there is no such source here: nothing will arrive in this stream"
+        );
     }
     let shared = Arc::clone(app);
     tokio::task::spawn_blocking(move || shared.registry.create(config))
@@ -135,7 +149,12 @@ pub(crate) fn list(app: &App, input: &Value) -> Result<Value, ApiError> {
         .filter(|config| kind.is_none_or(|kind| config.kind == kind))
         .map(|config| config.name.clone())
         .collect::<Vec<_>>();
-    let (page, more) = page(&names, String::as_str, text(input, "ExclusiveStartDeliveryStreamName"), limit(input, 10));
+    let (page, more) = page(
+        &names,
+        String::as_str,
+        text(input, "ExclusiveStartDeliveryStreamName"),
+        limit(input, 10),
+    );
     Ok(json!({ "DeliveryStreamNames": page, "HasMoreDeliveryStreams": more }))
 }
 
@@ -145,10 +164,10 @@ pub(crate) async fn update(app: &App, input: &Value) -> Result<Value, ApiError> 
     let (kind, changes) = one_destination(input, "DestinationUpdate")?;
     let _one_at_a_time = app.registry.changes.lock().await;
     let name = name(input);
-    let stream = app
-        .registry
-        .get(name)
-        .ok_or_else(|| ApiError::NotFoundToUpdate { name: name.to_owned(), account: app.account.clone() })?;
+    let stream = app.registry.get(name).ok_or_else(|| ApiError::NotFoundToUpdate {
+        name: name.to_owned(),
+        account: app.account.clone(),
+    })?;
     let config = stream.config();
     let version = text(input, "CurrentDeliveryStreamVersionId").unwrap_or_default();
     if version != config.version.to_string() {
@@ -161,7 +180,10 @@ pub(crate) async fn update(app: &App, input: &Value) -> Result<Value, ApiError> 
     if id != DESTINATION_ID {
         return Err(ApiError::InvalidArgument(format!("Destination Id {id} not found")));
     }
-    let destination = config.destination.update(kind, changes).map_err(ApiError::InvalidArgument)?;
+    let destination = config
+        .destination
+        .update(kind, changes)
+        .map_err(ApiError::InvalidArgument)?;
     redirect(&stream, destination).await?;
     Ok(json!({}))
 }
@@ -170,7 +192,12 @@ pub(crate) async fn update(app: &App, input: &Value) -> Result<Value, ApiError> 
 pub(crate) async fn redirect(stream: &Stream, destination: Destination) -> Result<(), ApiError> {
     let config = stream.config();
     let version = config.version + 1;
-    let next = StreamConfig { destination, version, updated_ms: now_ms(), ..StreamConfig::clone(&config) };
+    let next = StreamConfig {
+        destination,
+        version,
+        updated_ms: now_ms(),
+        ..StreamConfig::clone(&config)
+    };
     stream.configure(next).await.map_err(failed)
 }
 
@@ -185,7 +212,9 @@ pub(crate) async fn tag(app: &App, input: &Value) -> Result<Value, ApiError> {
             }
         }
         if config.tags.len() > MAX_TAGS {
-            return Err(ApiError::LimitExceeded(format!("A delivery stream can have at most {MAX_TAGS} tags")));
+            return Err(ApiError::LimitExceeded(format!(
+                "A delivery stream can have at most {MAX_TAGS} tags"
+            )));
         }
         Ok(())
     })
@@ -216,7 +245,9 @@ pub(crate) fn list_tags(app: &App, input: &Value) -> Result<Value, ApiError> {
 pub(crate) async fn start_encryption(app: &App, input: &Value) -> Result<Value, ApiError> {
     validate::validate(input, model::START_ENCRYPTION)?;
     let default = json!({ "KeyType": "AWS_OWNED_CMK" });
-    let wanted = input.get("DeliveryStreamEncryptionConfigurationInput").filter(|input| !input.is_null());
+    let wanted = input
+        .get("DeliveryStreamEncryptionConfigurationInput")
+        .filter(|input| !input.is_null());
     let encryption = with_status(wanted.unwrap_or(&default), "ENABLED");
     change(app, input, |config| {
         config.encryption = Some(encryption.clone());
@@ -251,7 +282,10 @@ async fn change(
 
 fn find(app: &App, input: &Value) -> Result<Arc<Stream>, ApiError> {
     let name = name(input);
-    app.registry.get(name).ok_or_else(|| ApiError::NotFound { name: name.to_owned(), account: app.account.clone() })
+    app.registry.get(name).ok_or_else(|| ApiError::NotFound {
+        name: name.to_owned(),
+        account: app.account.clone(),
+    })
 }
 
 fn name(input: &Value) -> &str {
@@ -263,16 +297,25 @@ fn text<'v>(input: &'v Value, member: &str) -> Option<&'v str> {
 }
 
 fn limit(input: &Value, default: usize) -> usize {
-    input.get("Limit").and_then(Value::as_u64).and_then(|limit| usize::try_from(limit).ok()).unwrap_or(default)
+    input
+        .get("Limit")
+        .and_then(Value::as_u64)
+        .and_then(|limit| usize::try_from(limit).ok())
+        .unwrap_or(default)
 }
 
 fn tags(input: &Value) -> Vec<Tag> {
-    input.get("Tags").and_then(|tags| serde_json::from_value(tags.clone()).ok()).unwrap_or_default()
+    input
+        .get("Tags")
+        .and_then(|tags| serde_json::from_value(tags.clone()).ok())
+        .unwrap_or_default()
 }
 
 /// What follows `after`, which is ignored when nothing has that name.
 fn page<'i, T>(items: &'i [T], key: impl Fn(&T) -> &str, after: Option<&str>, limit: usize) -> (&'i [T], bool) {
-    let start = after.and_then(|after| items.iter().position(|item| key(item) == after)).map_or(0, |at| at + 1);
+    let start = after
+        .and_then(|after| items.iter().position(|item| key(item) == after))
+        .map_or(0, |at| at + 1);
     let rest = items.get(start..).unwrap_or_default();
     (rest.get(..limit).unwrap_or(rest), rest.len() > limit)
 }

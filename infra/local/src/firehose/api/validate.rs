@@ -10,11 +10,23 @@ use super::error::ApiError;
 /// What a member may be.
 #[derive(Debug)]
 pub(crate) enum Shape {
-    Text { min: usize, max: usize, pattern: Option<&'static Pattern>, secret: bool },
-    Whole { min: i64, max: i64 },
+    Text {
+        min: usize,
+        max: usize,
+        pattern: Option<&'static Pattern>,
+        secret: bool,
+    },
+    Whole {
+        min: i64,
+        max: i64,
+    },
     Flag,
     OneOf(&'static [&'static str]),
-    List { min: usize, max: usize, member: &'static Shape },
+    List {
+        min: usize,
+        max: usize,
+        member: &'static Shape,
+    },
     Structure(&'static [Member]),
     /// A structure that is stored and not looked into.
     Opaque,
@@ -37,12 +49,20 @@ pub(crate) struct Pattern {
 
 /// A member that may be missing.
 pub(crate) const fn optional(name: &'static str, shape: &'static Shape) -> Member {
-    Member { name, required: false, shape }
+    Member {
+        name,
+        required: false,
+        shape,
+    }
 }
 
 /// A member that must be there.
 pub(crate) const fn required(name: &'static str, shape: &'static Shape) -> Member {
-    Member { name, required: true, shape }
+    Member {
+        name,
+        required: true,
+        shape,
+    }
 }
 
 /// Checks a whole request. Unknown members are ignored, as AWS ignores them.
@@ -58,7 +78,10 @@ pub(crate) fn refuse(problems: &[String]) -> Result<(), ApiError> {
         return Ok(());
     }
     let (count, noun) = (problems.len(), if problems.len() == 1 { "error" } else { "errors" });
-    Err(ApiError::Validation(format!("{count} validation {noun} detected: {}", problems.join("; "))))
+    Err(ApiError::Validation(format!(
+        "{count} validation {noun} detected: {}",
+        problems.join("; ")
+    )))
 }
 
 /// One problem, in AWS's words.
@@ -73,29 +96,58 @@ pub(crate) fn missing(path: &str) -> String {
 
 fn check(value: &Value, shape: &Shape, path: &str, problems: &mut Vec<String>) -> Result<(), ApiError> {
     match shape {
-        Shape::Text { min, max, pattern, secret } => {
+        Shape::Text {
+            min,
+            max,
+            pattern,
+            secret,
+        } => {
             let text = value.as_str().ok_or_else(|| wrong_type(value, "String"))?;
-            let shown = if *secret { "'***'".to_owned() } else { format!("'{text}'") };
+            let shown = if *secret {
+                "'***'".to_owned()
+            } else {
+                format!("'{text}'")
+            };
             let length = text.chars().count();
             if let Some(pattern) = pattern
                 && !(pattern.matches)(text)
             {
-                problems.push(problem(&shown, path, &format!("satisfy regular expression pattern: {}", pattern.text)));
+                problems.push(problem(
+                    &shown,
+                    path,
+                    &format!("satisfy regular expression pattern: {}", pattern.text),
+                ));
             }
             if length < *min {
-                problems.push(problem(&shown, path, &format!("have length greater than or equal to {min}")));
+                problems.push(problem(
+                    &shown,
+                    path,
+                    &format!("have length greater than or equal to {min}"),
+                ));
             }
             if length > *max {
-                problems.push(problem(&shown, path, &format!("have length less than or equal to {max}")));
+                problems.push(problem(
+                    &shown,
+                    path,
+                    &format!("have length less than or equal to {max}"),
+                ));
             }
         }
         Shape::Whole { min, max } => {
             let number = value.as_i64().ok_or_else(|| wrong_type(value, "Integer"))?;
             if number < *min {
-                problems.push(problem(&format!("'{number}'"), path, &format!("have value greater than or equal to {min}")));
+                problems.push(problem(
+                    &format!("'{number}'"),
+                    path,
+                    &format!("have value greater than or equal to {min}"),
+                ));
             }
             if number > *max {
-                problems.push(problem(&format!("'{number}'"), path, &format!("have value less than or equal to {max}")));
+                problems.push(problem(
+                    &format!("'{number}'"),
+                    path,
+                    &format!("have value less than or equal to {max}"),
+                ));
             }
         }
         Shape::Flag => {
@@ -111,11 +163,19 @@ fn check(value: &Value, shape: &Shape, path: &str, problems: &mut Vec<String>) -
         Shape::List { min, max, member } => {
             let items = value.as_array().ok_or_else(|| wrong_type(value, "List"))?;
             if items.len() < *min {
-                problems.push(problem("'[]'", path, &format!("have length greater than or equal to {min}")));
+                problems.push(problem(
+                    "'[]'",
+                    path,
+                    &format!("have length greater than or equal to {min}"),
+                ));
             }
             if items.len() > *max {
                 let shown = format!("'[{} members]'", items.len());
-                problems.push(problem(&shown, path, &format!("have length less than or equal to {max}")));
+                problems.push(problem(
+                    &shown,
+                    path,
+                    &format!("have length less than or equal to {max}"),
+                ));
             }
             for (index, item) in items.iter().enumerate() {
                 check(item, member, &format!("{path}.{}.member", index + 1), problems)?;
@@ -132,7 +192,11 @@ fn check(value: &Value, shape: &Shape, path: &str, problems: &mut Vec<String>) -
 fn structure(value: &Value, members: &[Member], path: &str, problems: &mut Vec<String>) -> Result<(), ApiError> {
     let object = value.as_object().ok_or_else(|| wrong_type(value, "Structure"))?;
     for member in members {
-        let path = if path.is_empty() { lower_first(member.name) } else { format!("{path}.{}", lower_first(member.name)) };
+        let path = if path.is_empty() {
+            lower_first(member.name)
+        } else {
+            format!("{path}.{}", lower_first(member.name))
+        };
         match object.get(member.name) {
             Some(Value::Null) | None => {
                 if member.required {
@@ -160,7 +224,12 @@ fn wrong_type(value: &Value, wanted: &str) -> ApiError {
 /// `SizeInMBs` → `sizeInMBs`, as AWS writes paths.
 fn lower_first(name: &str) -> String {
     let mut letters = name.chars();
-    letters.next().map(|first| first.to_ascii_lowercase()).into_iter().chain(letters).collect()
+    letters
+        .next()
+        .map(|first| first.to_ascii_lowercase())
+        .into_iter()
+        .chain(letters)
+        .collect()
 }
 
 #[cfg(test)]
@@ -235,14 +304,21 @@ mod tests {
             (1, 0, 0, "ftp://a", false),
             (1, 0, 0, "a", false),
         ] {
-            assert_eq!(with(size, interval, retry, url).is_ok(), good, "{size} {interval} {retry} {url}");
+            assert_eq!(
+                with(size, interval, retry, url).is_ok(),
+                good,
+                "{size} {interval} {retry} {url}"
+            );
         }
     }
 
     #[test]
     fn a_wrong_type_is_a_serialization_error() {
         let error = validate(&json!({ "Limit": "ten" }), LIST).unwrap_err();
-        assert_eq!(error, ApiError::Serialization("STRING_VALUE cannot be converted to Integer".to_owned()));
+        assert_eq!(
+            error,
+            ApiError::Serialization("STRING_VALUE cannot be converted to Integer".to_owned())
+        );
     }
 
     #[test]

@@ -47,7 +47,10 @@ pub(crate) fn headers(http: &HttpEndpoint, arn: &str, request_id: &Uuid) -> Resu
     }
     let attributes = &http.request_configuration.common_attributes;
     if !attributes.is_empty() {
-        set("x-amz-firehose-common-attributes", common_attributes(attributes).as_bytes())?;
+        set(
+            "x-amz-firehose-common-attributes",
+            common_attributes(attributes).as_bytes(),
+        )?;
     }
     if http.request_configuration.content_encoding == ContentEncoding::Gzip {
         set("content-encoding", b"gzip")?;
@@ -59,7 +62,12 @@ pub(crate) fn headers(http: &HttpEndpoint, arn: &str, request_id: &Uuid) -> Resu
 fn common_attributes(attributes: &[Attribute]) -> String {
     let attributes = attributes
         .iter()
-        .map(|attribute| (attribute.attribute_name.clone(), Value::from(attribute.attribute_value.clone())))
+        .map(|attribute| {
+            (
+                attribute.attribute_name.clone(),
+                Value::from(attribute.attribute_value.clone()),
+            )
+        })
         .collect::<Map<_, _>>();
     let mut ascii = String::new();
     for letter in json!({ "commonAttributes": attributes }).to_string().chars() {
@@ -87,7 +95,12 @@ pub(crate) async fn post(
         Ok(headers) => headers,
         Err(problem) => return Verdict::Failed(Failure::without_answer("HttpEndpoint.InvalidRequest", problem)),
     };
-    let sent = client.post(&http.endpoint_configuration.url).headers(headers).body(body).send().await;
+    let sent = client
+        .post(&http.endpoint_configuration.url)
+        .headers(headers)
+        .body(body)
+        .send()
+        .await;
     let mut response = match sent {
         Ok(response) => response,
         Err(error) => return Verdict::Failed(unsent(&error)),
@@ -123,7 +136,10 @@ fn unsent(error: &reqwest::Error) -> Failure {
             "The endpoint did not respond within the time limit.",
         );
     }
-    Failure::without_answer("HttpEndpoint.ConnectionReset", "The connection to the endpoint was reset.")
+    Failure::without_answer(
+        "HttpEndpoint.ConnectionReset",
+        "The connection to the endpoint was reset.",
+    )
 }
 
 fn has_tls_source(error: &reqwest::Error) -> bool {
@@ -144,8 +160,10 @@ mod tests {
 
     #[test]
     fn attributes_are_ascii_json() {
-        let attribute =
-            |name: &str, value: &str| Attribute { attribute_name: name.to_owned(), attribute_value: value.to_owned() };
+        let attribute = |name: &str, value: &str| Attribute {
+            attribute_name: name.to_owned(),
+            attribute_value: value.to_owned(),
+        };
         assert_eq!(
             common_attributes(&[attribute("stage", "prod"), attribute("ort", "Zürich 🦀")]),
             r#"{"commonAttributes":{"ort":"Z\u00fcrich \ud83e\udd80","stage":"prod"}}"#

@@ -23,7 +23,9 @@ pub(crate) fn next_wait(
 /// The wait after `failures` failed attempts, with no end to the attempts.
 pub(crate) fn wait(first: Duration, failures: u32, jitter: f64) -> Duration {
     let doublings = failures.saturating_sub(1).min(16);
-    (first * 2_u32.pow(doublings)).min(CAP).mul_f64(0.85 + 0.3 * jitter.clamp(0.0, 1.0))
+    (first * 2_u32.pow(doublings))
+        .min(CAP)
+        .mul_f64(0.85 + 0.3 * jitter.clamp(0.0, 1.0))
 }
 
 #[cfg(test)]
@@ -45,8 +47,18 @@ mod tests {
             (9, 300, 300, 0.5, None),
             (1, 0, 0, 0.5, None),
         ] {
-            let wait = next_wait(second, failures, Duration::from_secs(elapsed), Duration::from_secs(retry_for), jitter);
-            assert_eq!(wait.map(|wait| wait.as_millis()), expected_ms, "{failures} {elapsed} {retry_for}");
+            let wait = next_wait(
+                second,
+                failures,
+                Duration::from_secs(elapsed),
+                Duration::from_secs(retry_for),
+                jitter,
+            );
+            assert_eq!(
+                wait.map(|wait| wait.as_millis()),
+                expected_ms,
+                "{failures} {elapsed} {retry_for}"
+            );
         }
     }
 }

@@ -29,7 +29,11 @@ pub(crate) struct Plan {
 
 /// Takes records from `from` until `max_bytes` of data, [`MAX_RECORDS`], damage or `to`. Blocks.
 pub(crate) fn plan(spool: &Spool, from: u64, to: u64, max_bytes: u64) -> io::Result<Plan> {
-    let mut plan = Plan { first: from, end: from, ..Plan::default() };
+    let mut plan = Plan {
+        first: from,
+        end: from,
+        ..Plan::default()
+    };
     let mut bytes = 0;
     spool.scan(from, to, &mut |item| {
         match item {
@@ -88,7 +92,10 @@ fn read(spool: &Spool, batch: &OpenBatch, mut each: impl FnMut(Frame<'_>, &mut C
 
 /// The body of a delivery. Blocks.
 pub(crate) fn body(spool: &Spool, batch: &OpenBatch, now_ms: i64, encoding: ContentEncoding) -> io::Result<Content> {
-    let head = format!("{{\"requestId\":\"{}\",\"timestamp\":{now_ms},\"records\":[", batch.request_id);
+    let head = format!(
+        "{{\"requestId\":\"{}\",\"timestamp\":{now_ms},\"records\":[",
+        batch.request_id
+    );
     let mut content = read(spool, batch, |frame, content| {
         let before = if content.records == 0 { head.as_str() } else { "," };
         content.bytes.extend_from_slice(before.as_bytes());
@@ -96,7 +103,9 @@ pub(crate) fn body(spool: &Spool, batch: &OpenBatch, now_ms: i64, encoding: Cont
         let start = content.bytes.len();
         // Four bytes for each three, the last group padded.
         content.bytes.resize(start + frame.data.len().div_ceil(3) * 4, 0);
-        let written = STANDARD.encode_slice(frame.data, &mut content.bytes[start..]).unwrap_or_default();
+        let written = STANDARD
+            .encode_slice(frame.data, &mut content.bytes[start..])
+            .unwrap_or_default();
         content.bytes.truncate(start + written);
         content.bytes.extend_from_slice(b"\"}");
     })?;
@@ -111,7 +120,9 @@ pub(crate) fn body(spool: &Spool, batch: &OpenBatch, now_ms: i64, encoding: Cont
 
 /// The records one after the other, as Firehose writes data objects. Blocks.
 pub(crate) fn raw(spool: &Spool, batch: &OpenBatch) -> io::Result<Content> {
-    read(spool, batch, |frame, content| content.bytes.extend_from_slice(frame.data))
+    read(spool, batch, |frame, content| {
+        content.bytes.extend_from_slice(frame.data)
+    })
 }
 
 /// The error records of a batch that is given up, a line each. Blocks.

@@ -71,7 +71,13 @@ pub(super) async fn drive(
             Destination::HttpEndpoint(_) if failure.permanent => None,
             Destination::HttpEndpoint(http) => {
                 let retry_for = Duration::from_secs(http.retry_options.duration_s);
-                backoff::next_wait(context.tuning.first_wait, failures, since.elapsed(), retry_for, rand::random())
+                backoff::next_wait(
+                    context.tuning.first_wait,
+                    failures,
+                    since.elapsed(),
+                    retry_for,
+                    rand::random(),
+                )
             }
             // There is no place left to give up to.
             Destination::S3(_) | Destination::ExtendedS3(_) => {
@@ -117,15 +123,23 @@ async fn send(context: &Context, batch: &OpenBatch, config: &StreamConfig, attem
         }
         Destination::S3(_) | Destination::ExtendedS3(_) => {
             let stored = store_data(context, batch, config).await?;
-            Ok(if stored { Sent::Judged(Verdict::Delivered) } else { Sent::Nothing })
+            Ok(if stored {
+                Sent::Judged(Verdict::Delivered)
+            } else {
+                Sent::Nothing
+            })
         }
     }
 }
 
 /// Writes the records as they came. Whether there were any.
 async fn store_data(context: &Context, batch: &OpenBatch, config: &StreamConfig) -> io::Result<bool> {
-    let (spool, root, batch, config) =
-        (Arc::clone(&context.spool), context.backup.clone(), batch.clone(), config.clone());
+    let (spool, root, batch, config) = (
+        Arc::clone(&context.spool),
+        context.backup.clone(),
+        batch.clone(),
+        config.clone(),
+    );
     blocking(move || {
         let content = batch::raw(&spool, &batch)?;
         if content.records > 0 {
@@ -148,8 +162,12 @@ async fn give_up(
     let ended_ms = now_ms();
     let mut tries = 0;
     loop {
-        let (spool, root, of, config) =
-            (Arc::clone(&context.spool), context.backup.clone(), batch.clone(), config.clone());
+        let (spool, root, of, config) = (
+            Arc::clone(&context.spool),
+            context.backup.clone(),
+            batch.clone(),
+            config.clone(),
+        );
         let (code, message) = (failure.code, failure.message.clone());
         let written = blocking(move || {
             let content = batch::errors(&spool, &of, attempts, code, &message, ended_ms)?;
@@ -160,7 +178,9 @@ async fn give_up(
         let error = match written {
             Ok(path) => {
                 // A 413 loses the batch on AWS: it is neither sent again nor put in the bucket. Here it is kept, and said.
-                let advice = failure.permanent.then_some("AWS would have LOST these records: lower SizeInMBs");
+                let advice = failure
+                    .permanent
+                    .then_some("AWS would have LOST these records: lower SizeInMBs");
                 tracing::error!(
                     request_id = %batch.request_id, records = batch.records, attempts, code = failure.code,
                     status = failure.status, backup = %path.display(), advice,

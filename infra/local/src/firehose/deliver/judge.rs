@@ -39,7 +39,12 @@ pub(crate) struct Failure {
 impl Failure {
     /// A failure before there was an answer.
     pub(crate) fn without_answer(code: &'static str, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), status: None, permanent: false }
+        Self {
+            code,
+            message: message.into(),
+            status: None,
+            permanent: false,
+        }
     }
 }
 
@@ -71,7 +76,10 @@ pub(crate) fn judge(status: StatusCode, headers: &HeaderMap, body: &[u8], reques
         });
     }
     let problem = if body.len() > MAX_RESPONSE {
-        Some(("HttpEndpoint.ResponseTooLarge", "The response received from the endpoint is too large.".to_owned()))
+        Some((
+            "HttpEndpoint.ResponseTooLarge",
+            "The response received from the endpoint is too large.".to_owned(),
+        ))
     } else {
         problem_of(headers, body, request_id).map(|problem| {
             let message = format!(
@@ -83,9 +91,12 @@ pub(crate) fn judge(status: StatusCode, headers: &HeaderMap, body: &[u8], reques
     };
     match problem {
         None => Verdict::Delivered,
-        Some((code, message)) => {
-            Verdict::Failed(Failure { code, message, status: Some(status.as_u16()), permanent: false })
-        }
+        Some((code, message)) => Verdict::Failed(Failure {
+            code,
+            message,
+            status: Some(status.as_u16()),
+            permanent: false,
+        }),
     }
 }
 
@@ -151,18 +162,48 @@ mod tests {
             None,
         );
         check(200, &[], &good, invalid);
-        check(200, &[("content-type", "application/json; charset=utf-8")], &good, invalid);
+        check(
+            200,
+            &[("content-type", "application/json; charset=utf-8")],
+            &good,
+            invalid,
+        );
         check(200, &[("content-type", "text/plain")], &good, invalid);
-        check(200, &[("content-type", JSON), ("content-encoding", "gzip")], &good, invalid);
+        check(
+            200,
+            &[("content-type", JSON), ("content-encoding", "gzip")],
+            &good,
+            invalid,
+        );
         check(200, &json, "", invalid);
         check(200, &json, "{}", invalid);
         check(200, &json, "[1]", invalid);
         check(200, &json, "{\"requestId\":null,\"timestamp\":1}", invalid);
         check(200, &json, &format!("{{\"requestId\":\"{ID}\"}}"), invalid);
-        check(200, &json, &format!("{{\"requestId\":\"{ID}\",\"timestamp\":\"1578090903599\"}}"), invalid);
-        check(200, &json, &format!("{{\"requestId\":\"{ID}\",\"timestamp\":1,\"extra\":1}}"), invalid);
-        check(200, &json, &format!("{{\"requestId\":\"{}\",\"timestamp\":1}}", Uuid::nil()), invalid);
-        check(200, &json, &" ".repeat(MAX_RESPONSE + 1), Some(("HttpEndpoint.ResponseTooLarge", false)));
+        check(
+            200,
+            &json,
+            &format!("{{\"requestId\":\"{ID}\",\"timestamp\":\"1578090903599\"}}"),
+            invalid,
+        );
+        check(
+            200,
+            &json,
+            &format!("{{\"requestId\":\"{ID}\",\"timestamp\":1,\"extra\":1}}"),
+            invalid,
+        );
+        check(
+            200,
+            &json,
+            &format!("{{\"requestId\":\"{}\",\"timestamp\":1}}", Uuid::nil()),
+            invalid,
+        );
+        check(
+            200,
+            &json,
+            &" ".repeat(MAX_RESPONSE + 1),
+            Some(("HttpEndpoint.ResponseTooLarge", false)),
+        );
         for status in [201, 202, 204, 301, 307, 400, 401, 403, 404, 429, 500, 502, 503, 504] {
             check(status, &json, &good, refused);
         }

@@ -42,7 +42,11 @@ pub(crate) struct Tuning {
 
 impl Default for Tuning {
     fn default() -> Self {
-        Self { concurrency: 4, first_wait: Duration::from_secs(1), grace: Duration::from_secs(5) }
+        Self {
+            concurrency: 4,
+            first_wait: Duration::from_secs(1),
+            grace: Duration::from_secs(5),
+        }
     }
 }
 
@@ -77,7 +81,11 @@ impl Status {
 
     fn publish(&self, cursor: &Cursor) {
         let open_records = cursor.batches.iter().map(|batch| batch.records).sum();
-        let open_bytes = cursor.batches.iter().map(|batch| data_bytes(batch.first, batch.end, batch.records)).sum();
+        let open_bytes = cursor
+            .batches
+            .iter()
+            .map(|batch| data_bytes(batch.first, batch.end, batch.records))
+            .sum();
         *self.cursor.lock().unwrap_or_else(PoisonError::into_inner) = Summary {
             assigned: cursor.assigned,
             low: cursor.low(),
@@ -214,7 +222,10 @@ impl Delivery {
             let plan = blocking(move || batch::plan(&spool, from.offset, tail.offset, max_bytes)).await?;
             let before = self.cursor.clone();
             self.report(&plan.damage).await;
-            self.cursor.assigned = Position { offset: plan.end, records: from.records + plan.records };
+            self.cursor.assigned = Position {
+                offset: plan.end,
+                records: from.records + plan.records,
+            };
             let formed = (plan.records > 0).then(|| OpenBatch {
                 request_id: Uuid::new_v4(),
                 first: plan.first,
@@ -273,7 +284,8 @@ impl Delivery {
         let attempts = Arc::new(AtomicU32::new(batch.attempts));
         self.attempts.insert(batch.request_id, Arc::clone(&attempts));
         let context = Arc::clone(&self.context);
-        self.tasks.spawn(async move { (batch.request_id, drive::drive(context, batch, attempts, slot).await) });
+        self.tasks
+            .spawn(async move { (batch.request_id, drive::drive(context, batch, attempts, slot).await) });
     }
 
     /// Closes the batches that are done, saves, and deletes what is not needed any more.
@@ -283,7 +295,9 @@ impl Delivery {
         while let Some(done) = next {
             match done {
                 Ok((id, outcome)) => closed |= self.close(id, outcome),
-                Err(error) => tracing::error!(%error, "a delivery task ended early: its batch is sent again at the next start"),
+                Err(error) => {
+                    tracing::error!(%error, "a delivery task ended early: its batch is sent again at the next start")
+                }
             }
             next = self.tasks.try_join_next();
         }
@@ -348,6 +362,8 @@ enum FormError {
 }
 
 /// Runs what blocks on the disk away from the threads that serve.
-pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
     tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
 }

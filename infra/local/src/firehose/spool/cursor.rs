@@ -65,7 +65,11 @@ pub(crate) struct Cursor {
 impl Cursor {
     /// The log before this offset is not needed any more.
     pub(crate) fn low(&self) -> u64 {
-        self.batches.iter().map(|batch| batch.first).min().unwrap_or(self.assigned.offset)
+        self.batches
+            .iter()
+            .map(|batch| batch.first)
+            .min()
+            .unwrap_or(self.assigned.offset)
     }
 }
 
@@ -99,28 +103,52 @@ pub(crate) struct CursorFile {
 impl CursorFile {
     /// Opens or creates the file; `None` when there was no cursor yet.
     pub(crate) fn open(path: &Path) -> Result<(Self, Option<Cursor>), CursorError> {
-        let io = |source| CursorError::Io { path: path.to_owned(), source };
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).map_err(io)?;
+        let io = |source| CursorError::Io {
+            path: path.to_owned(),
+            source,
+        };
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path)
+            .map_err(io)?;
         let length = file.metadata().map_err(io)?.len();
         let mut bytes = vec![0; 2 * SLOT];
         if length < bytes.len() as u64 {
             // New, or its creation was cut short before the first cursor was written.
-            file.write_all_at(&bytes, 0).and_then(|()| file.sync_all()).map_err(io)?;
+            file.write_all_at(&bytes, 0)
+                .and_then(|()| file.sync_all())
+                .map_err(io)?;
         }
         file.read_exact_at(&mut bytes, 0).map_err(io)?;
-        let newest = bytes.chunks(SLOT).filter_map(read_slot).max_by_key(|(sequence, _)| *sequence);
+        let newest = bytes
+            .chunks(SLOT)
+            .filter_map(read_slot)
+            .max_by_key(|(sequence, _)| *sequence);
         let untouched = bytes.iter().all(|byte| *byte == 0);
         let (sequence, cursor) = match newest {
             Some((sequence, cursor)) => (sequence, Some(cursor)),
             None if untouched => (0, None),
             None => return Err(CursorError::Damaged(path.to_owned())),
         };
-        Ok((Self { file, path: path.to_owned(), sequence }, cursor))
+        Ok((
+            Self {
+                file,
+                path: path.to_owned(),
+                sequence,
+            },
+            cursor,
+        ))
     }
 
     /// Makes `cursor` the one that the next start finds; returns when it is on disk.
     pub(crate) fn write(&mut self, cursor: &Cursor) -> Result<(), CursorError> {
-        let io = |source| CursorError::Io { path: self.path.clone(), source };
+        let io = |source| CursorError::Io {
+            path: self.path.clone(),
+            source,
+        };
         let json = serde_json::to_vec(cursor).map_err(|error| io(error.into()))?;
         if json.len() > SLOT - HEADER {
             return Err(CursorError::TooLarge);
@@ -129,11 +157,18 @@ impl CursorFile {
         let mut slot = Vec::with_capacity(HEADER + json.len());
         slot.extend_from_slice(MAGIC);
         slot.extend_from_slice(&sequence.to_le_bytes());
-        slot.extend_from_slice(&u32::try_from(json.len()).map_err(|_| CursorError::TooLarge)?.to_le_bytes());
+        slot.extend_from_slice(
+            &u32::try_from(json.len())
+                .map_err(|_| CursorError::TooLarge)?
+                .to_le_bytes(),
+        );
         slot.extend_from_slice(&checksum(sequence, &json).to_le_bytes());
         slot.extend_from_slice(&json);
         let place = (sequence % 2) * SLOT as u64;
-        self.file.write_all_at(&slot, place).and_then(|()| self.file.sync_data()).map_err(io)?;
+        self.file
+            .write_all_at(&slot, place)
+            .and_then(|()| self.file.sync_data())
+            .map_err(io)?;
         self.sequence = sequence;
         Ok(())
     }
@@ -165,7 +200,13 @@ mod tests {
     use super::*;
 
     fn cursor(records: u64) -> Cursor {
-        Cursor { assigned: Position { offset: records * 50, records }, ..Cursor::default() }
+        Cursor {
+            assigned: Position {
+                offset: records * 50,
+                records,
+            },
+            ..Cursor::default()
+        }
     }
 
     #[test]
@@ -190,7 +231,9 @@ mod tests {
         let before = std::fs::read(&path).unwrap();
         file.write(&cursor(3)).unwrap();
         let after = std::fs::read(&path).unwrap();
-        let changed = (0..before.len()).filter(|&at| before[at] != after[at]).collect::<Vec<_>>();
+        let changed = (0..before.len())
+            .filter(|&at| before[at] != after[at])
+            .collect::<Vec<_>>();
         for torn in &changed {
             let mut bytes = before.clone();
             bytes[..*torn].copy_from_slice(&after[..*torn]);
@@ -221,7 +264,10 @@ mod tests {
             formed_ms: i64::MIN,
             attempts: u32::MAX,
         };
-        let full = Cursor { batches: vec![batch; MAX_OPEN], ..cursor(u64::MAX / 50) };
+        let full = Cursor {
+            batches: vec![batch; MAX_OPEN],
+            ..cursor(u64::MAX / 50)
+        };
         file.write(&full).unwrap();
     }
 }

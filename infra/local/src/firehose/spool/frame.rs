@@ -91,9 +91,19 @@ pub(crate) fn decode(bytes: &[u8], offset: u64) -> Result<(Frame<'_>, usize), Fr
     if checksum(&frame[8..]) != read_u64(header, 0) {
         return Err(FrameError::Invalid);
     }
-    let id = RecordId { run: read_u64(header, 20), offset };
+    let id = RecordId {
+        run: read_u64(header, 20),
+        offset,
+    };
     let arrival_ms = read_u64(header, 28).cast_signed();
-    Ok((Frame { id, arrival_ms, data: &frame[HEADER..] }, whole))
+    Ok((
+        Frame {
+            id,
+            arrival_ms,
+            data: &frame[HEADER..],
+        },
+        whole,
+    ))
 }
 
 /// The place of the next good frame in `bytes`, which start at `offset` of the stream.
@@ -151,7 +161,15 @@ mod tests {
         let mut bytes = Vec::new();
         encode(&mut bytes, RecordId { run: 1, offset: 100 }, 5, b"first");
         let second = bytes.len();
-        encode(&mut bytes, RecordId { run: 1, offset: 100 + second as u64 }, 6, b"second");
+        encode(
+            &mut bytes,
+            RecordId {
+                run: 1,
+                offset: 100 + second as u64,
+            },
+            6,
+            b"second",
+        );
         bytes[3] ^= 1;
         assert_eq!(find_next(&bytes, 100), Some(second));
         bytes[second + HEADER] ^= 1;

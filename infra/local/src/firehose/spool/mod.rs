@@ -97,19 +97,43 @@ impl Spool {
             }
             _ => None,
         };
-        let shared = Arc::new(Shared { state: Mutex::new(State { segments, tail }), grown: Notify::new() });
-        let writer =
-            Writer { shared: Arc::clone(&shared), folder: folder.to_owned(), run, segment_bytes, open, tail, buffer: Vec::new() };
+        let shared = Arc::new(Shared {
+            state: Mutex::new(State { segments, tail }),
+            grown: Notify::new(),
+        });
+        let writer = Writer {
+            shared: Arc::clone(&shared),
+            folder: folder.to_owned(),
+            run,
+            segment_bytes,
+            open,
+            tail,
+            buffer: Vec::new(),
+        };
         let (sender, receiver) = channel();
-        let thread = std::thread::Builder::new().name("spool".to_owned()).spawn(move || writer.run(&receiver))?;
-        Ok((Self { folder: folder.to_owned(), shared, sender, thread: Mutex::new(Some(thread)) }, recovery))
+        let thread = std::thread::Builder::new()
+            .name("spool".to_owned())
+            .spawn(move || writer.run(&receiver))?;
+        Ok((
+            Self {
+                folder: folder.to_owned(),
+                shared,
+                sender,
+                thread: Mutex::new(Some(thread)),
+            },
+            recovery,
+        ))
     }
 
     /// Stores records; returns when they are on disk, with their ids in order.
     pub(crate) async fn append(&self, records: Vec<Vec<u8>>, arrival_ms: i64) -> Result<Vec<RecordId>, AppendError> {
         let (reply, answer) = oneshot::channel();
         self.sender
-            .send(Message::Append(Append { records, arrival_ms, reply }))
+            .send(Message::Append(Append {
+                records,
+                arrival_ms,
+                reply,
+            }))
             .map_err(|_| AppendError::Closed)?;
         answer.await.map_err(|_| AppendError::Closed)?
     }
@@ -200,7 +224,10 @@ fn recover(folder: &Path, segments: &mut Segments, cursor: &Cursor) -> io::Resul
     segment::scan(folder, segments, tail.offset, end, &mut |item| {
         match item {
             Item::Record(_, end) => {
-                tail = Position { offset: end, records: tail.records + 1 };
+                tail = Position {
+                    offset: end,
+                    records: tail.records + 1,
+                };
                 damaged_from = None;
             }
             Item::Damaged { from, .. } => damaged_from = damaged_from.or(Some(from)),

@@ -35,7 +35,10 @@ pub(crate) fn list(folder: &Path) -> io::Result<Segments> {
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
         let name = entry.file_name();
-        let base = name.to_str().and_then(|name| name.strip_suffix(".log")).and_then(|digits| digits.parse::<u64>().ok());
+        let base = name
+            .to_str()
+            .and_then(|name| name.strip_suffix(".log"))
+            .and_then(|digits| digits.parse::<u64>().ok());
         if let Some(base) = base {
             segments.insert(base, base + entry.metadata()?.len());
         }
@@ -110,7 +113,13 @@ fn scan_segment(
     to: u64,
     visit: &mut dyn FnMut(Item<'_>) -> ControlFlow<()>,
 ) -> io::Result<ControlFlow<(), u64>> {
-    let mut window = Window { file: File::open(path)?, base, start: from, bytes: Vec::new(), end: to };
+    let mut window = Window {
+        file: File::open(path)?,
+        base,
+        start: from,
+        bytes: Vec::new(),
+        end: to,
+    };
     let mut at = from;
     while at < to {
         let mut need = frame::HEADER;
@@ -155,19 +164,25 @@ impl Window {
         if at + need as u64 <= have || have >= self.end {
             return Ok(());
         }
-        let kept = usize::try_from(at.saturating_sub(self.start)).map_err(io::Error::other)?.min(self.bytes.len());
+        let kept = usize::try_from(at.saturating_sub(self.start))
+            .map_err(io::Error::other)?
+            .min(self.bytes.len());
         self.bytes.drain(..kept);
         self.start = at;
         let more = (at + need as u64 - have).max(CHUNK).min(self.end - have);
         let old = self.bytes.len();
-        self.bytes.resize(old + usize::try_from(more).map_err(io::Error::other)?, 0);
+        self.bytes
+            .resize(old + usize::try_from(more).map_err(io::Error::other)?, 0);
         let read = read_up_to(&self.file, &mut self.bytes[old..], have - self.base)?;
         self.bytes.truncate(old + read);
         Ok(())
     }
 
     fn bytes_from(&self, at: u64) -> &[u8] {
-        usize::try_from(at - self.start).ok().and_then(|skip| self.bytes.get(skip..)).unwrap_or_default()
+        usize::try_from(at - self.start)
+            .ok()
+            .and_then(|skip| self.bytes.get(skip..))
+            .unwrap_or_default()
     }
 }
 

@@ -3,7 +3,11 @@ use proptest::prelude::*;
 use super::*;
 
 fn cursor(assigned: Position, synced: u64) -> Cursor {
-    Cursor { assigned, synced, ..Cursor::default() }
+    Cursor {
+        assigned,
+        synced,
+        ..Cursor::default()
+    }
 }
 
 fn read(spool: &Spool, from: u64) -> (Vec<Vec<u8>>, Vec<(u64, u64)>) {
@@ -30,7 +34,13 @@ fn append(spool: &Spool, records: &[Vec<u8>]) -> Vec<RecordId> {
 
 /// The last segment's file.
 fn last_file(folder: &Path) -> PathBuf {
-    let (&base, _) = segment::list(folder).unwrap().last_key_value().map(|(a, b)| (a, *b)).as_ref().map(|(a, b)| (*a, b)).unwrap();
+    let (&base, _) = segment::list(folder)
+        .unwrap()
+        .last_key_value()
+        .map(|(a, b)| (a, *b))
+        .as_ref()
+        .map(|(a, b)| (*a, b))
+        .unwrap();
     segment::path(folder, base)
 }
 
@@ -136,10 +146,27 @@ fn acknowledged_bytes_that_are_gone_are_reported_as_lost() {
     append(&spool, &[vec![1; 100], vec![2; 100]]);
     let synced = spool.tail().offset;
     spool.close();
-    OpenOptions::new().write(true).open(last_file(folder.path())).unwrap().set_len(synced - 10).unwrap();
+    OpenOptions::new()
+        .write(true)
+        .open(last_file(folder.path()))
+        .unwrap()
+        .set_len(synced - 10)
+        .unwrap();
     let (again, recovery) = Spool::open(folder.path(), &cursor(Position::default(), synced), 2, SEGMENT_BYTES).unwrap();
-    assert_eq!(recovery, Recovery { torn_bytes: 0, lost_bytes: 136 });
-    assert_eq!(again.tail(), Position { offset: synced, records: 1 });
+    assert_eq!(
+        recovery,
+        Recovery {
+            torn_bytes: 0,
+            lost_bytes: 136
+        }
+    );
+    assert_eq!(
+        again.tail(),
+        Position {
+            offset: synced,
+            records: 1
+        }
+    );
     append(&again, &[vec![3; 100]]);
     let (found, damage) = read(&again, 0);
     assert_eq!(found, [vec![1; 100], vec![3; 100]]);
@@ -152,7 +179,10 @@ fn concurrent_calls_are_all_stored_once_and_in_whole_calls() {
     let folder = tempfile::tempdir().unwrap();
     let (spool, _) = Spool::open(folder.path(), &Cursor::default(), 1, 2000).unwrap();
     let spool = Arc::new(spool);
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .build()
+        .unwrap();
     runtime.block_on(async {
         let calls = (0..200_u32).map(|call| {
             let spool = Arc::clone(&spool);
@@ -169,9 +199,15 @@ fn concurrent_calls_are_all_stored_once_and_in_whole_calls() {
     assert!(damage.is_empty());
     assert_eq!(found.len(), 600);
     for call in found.chunks(3) {
-        let words = call.iter().map(|text| String::from_utf8(text.clone()).unwrap()).collect::<Vec<_>>();
+        let words = call
+            .iter()
+            .map(|text| String::from_utf8(text.clone()).unwrap())
+            .collect::<Vec<_>>();
         let number = words[0].split(' ').next().unwrap();
-        assert_eq!(words, [format!("{number} 0"), format!("{number} 1"), format!("{number} 2")]);
+        assert_eq!(
+            words,
+            [format!("{number} 0"), format!("{number} 1"), format!("{number} 2")]
+        );
     }
     spool.close();
 }
@@ -191,5 +227,8 @@ fn a_disk_that_refuses_is_an_error_and_later_calls_work_again() {
     append(&spool, &[vec![3; 10]]);
     assert_eq!(read(&spool, 0).0, [vec![1; 200], vec![3; 10]]);
     spool.close();
-    assert_eq!(runtime.block_on(spool.append(vec![vec![4]], 1)), Err(AppendError::Closed));
+    assert_eq!(
+        runtime.block_on(spool.append(vec![vec![4]], 1)),
+        Err(AppendError::Closed)
+    );
 }

@@ -91,7 +91,10 @@ impl Writer {
         }
         match self.store() {
             Ok(base) => {
-                self.tail = Position { offset, records: self.tail.records + records };
+                self.tail = Position {
+                    offset,
+                    records: self.tail.records + records,
+                };
                 self.shared.publish(base, self.tail);
                 for (append, ids) in group.into_iter().zip(ids) {
                     // The caller may have hung up; its records are stored all the same.
@@ -114,7 +117,9 @@ impl Writer {
             return Err(io::Error::other("no segment is open"));
         };
         let base = *base;
-        let written = file.write_all_at(&self.buffer, self.tail.offset - base).and_then(|()| file.sync_data());
+        let written = file
+            .write_all_at(&self.buffer, self.tail.offset - base)
+            .and_then(|()| file.sync_data());
         if let Err(error) = written {
             // What the file now holds past the tail is unknown, after a failed sync even what a read would show is not
             // what the disk has. So this file is cut back to what is known to be durable, and not written again.
@@ -129,7 +134,11 @@ impl Writer {
 
     /// Starts a new segment at the tail when none is open, or the open one has grown enough.
     fn open_segment(&mut self) -> io::Result<()> {
-        if self.open.as_ref().is_some_and(|(_, base)| self.tail.offset - base >= self.segment_bytes) {
+        if self
+            .open
+            .as_ref()
+            .is_some_and(|(_, base)| self.tail.offset - base >= self.segment_bytes)
+        {
             self.open = None;
         }
         if self.open.is_none() {
