@@ -46,14 +46,19 @@ impl Step {
         if bar.is_none() {
             say(format!("{what} ..."));
         }
-        Self { what, since: Instant::now(), bar }
+        Self {
+            what,
+            since: Instant::now(),
+            bar,
+        }
     }
 
     /// Turns the spinner into a bar of that many bytes, in a terminal.
     pub(crate) fn expect_bytes(&self, total: u64) {
         let Some(bar) = &self.bar else { return };
         bar.set_length(total);
-        if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {wide_bar} {bytes}/{total_bytes} ({elapsed})") {
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {wide_bar} {bytes}/{total_bytes} ({elapsed})")
+        {
             bar.set_style(style);
         }
     }
@@ -99,9 +104,14 @@ mod tests {
 
     #[test]
     fn durations_read_well() {
-        for (millis, expected) in
-            [(0, "0.0 s"), (340, "0.3 s"), (9_990, "10.0 s"), (12_400, "12 s"), (60_000, "1 min 00 s"), (185_000, "3 min 05 s")]
-        {
+        for (millis, expected) in [
+            (0, "0.0 s"),
+            (340, "0.3 s"),
+            (9_990, "10.0 s"),
+            (12_400, "12 s"),
+            (60_000, "1 min 00 s"),
+            (185_000, "3 min 05 s"),
+        ] {
             assert_eq!(seconds(Duration::from_millis(millis)), expected, "{millis} ms");
         }
     }

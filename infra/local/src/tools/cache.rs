@@ -57,7 +57,9 @@ async fn lock(path: PathBuf) -> anyhow::Result<File> {
     }
     report::say(format!("waiting for another weir that holds {}", path.display()));
     let waited = tokio::task::spawn_blocking(move || file.lock().map(|()| file)).await;
-    waited.context("the wait for a lock was cut off")?.with_context(|| format!("{} cannot be locked", path.display()))
+    waited
+        .context("the wait for a lock was cut off")?
+        .with_context(|| format!("{} cannot be locked", path.display()))
 }
 
 #[cfg(test)]
@@ -87,7 +89,11 @@ mod tests {
         assert_eq!(filled.load(Ordering::Relaxed), 2, "other contents are fetched anew");
         std::fs::remove_file(path.join(MARKER)).unwrap();
         get("two").await;
-        assert_eq!(filled.load(Ordering::Relaxed), 3, "an interrupted folder is begun again");
+        assert_eq!(
+            filled.load(Ordering::Relaxed),
+            3,
+            "an interrupted folder is begun again"
+        );
     }
 
     #[tokio::test]

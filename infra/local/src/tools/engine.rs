@@ -30,7 +30,10 @@ pub(super) async fn library(tools: &Path) -> anyhow::Result<PathBuf> {
         unpack(&tarball, library, folder).await?;
         std::fs::remove_file(&tarball).context("the unpacked download cannot be removed")
     });
-    Ok(folder.await.context("the ClickHouse engine cannot be fetched")?.join(library))
+    Ok(folder
+        .await
+        .context("the ClickHouse engine cannot be fetched")?
+        .join(library))
 }
 
 async fn download(folder: &Path, pinned: &str) -> anyhow::Result<PathBuf> {
@@ -41,20 +44,28 @@ async fn download(folder: &Path, pinned: &str) -> anyhow::Result<PathBuf> {
     step.expect_bytes(pins::ENGINE_DOWNLOAD_BYTES);
     let since = std::fs::metadata(folder).and_then(|found| found.modified()).ok();
     let mut npm = Command::new("npm");
-    npm.args(["pack", "--silent", "--pack-destination"]).arg(folder).arg(pinned);
+    npm.args(["pack", "--silent", "--pack-destination"])
+        .arg(folder)
+        .arg(pinned);
     command::output_with(&mut npm, NEEDS_NPM, || step.at_bytes(largest_since(&spool, since))).await?;
     step.done();
 
     let files = std::fs::read_dir(folder).context("the download's folder cannot be read")?;
     let paths = files.flatten().map(|entry| entry.path());
-    paths.into_iter().find(|path| path.extension().is_some_and(|ending| ending == "tgz")).context("npm pack left no .tgz")
+    paths
+        .into_iter()
+        .find(|path| path.extension().is_some_and(|ending| ending == "tgz"))
+        .context("npm pack left no .tgz")
 }
 
 /// npm streams a download into a file of a random name in its cache before it writes the package: the only place
 /// where its progress can be seen. A wrong guess shows a wrong bar, no more.
 fn largest_since(folder: &Path, since: Option<SystemTime>) -> u64 {
     let Ok(files) = std::fs::read_dir(folder) else { return 0 };
-    let recent = files.flatten().filter_map(|entry| entry.metadata().ok()).filter(|file| file.modified().ok() >= since);
+    let recent = files
+        .flatten()
+        .filter_map(|entry| entry.metadata().ok())
+        .filter(|file| file.modified().ok() >= since);
     recent.map(|file| file.len()).max().unwrap_or(0)
 }
 
@@ -63,7 +74,11 @@ async fn unpack(tarball: &Path, library: &str, folder: &Path) -> anyhow::Result<
     step.expect_bytes(pins::ENGINE_UNPACKED_BYTES);
     let unpacked = folder.join("package").join(library);
     let mut tar = Command::new("tar");
-    tar.arg("-xzf").arg(tarball).arg("-C").arg(folder).arg(format!("package/{library}"));
+    tar.arg("-xzf")
+        .arg(tarball)
+        .arg("-C")
+        .arg(folder)
+        .arg(format!("package/{library}"));
     let grown = || step.at_bytes(std::fs::metadata(&unpacked).map_or(0, |file| file.len()));
     command::output_with(&mut tar, "install tar", grown).await?;
     std::fs::rename(&unpacked, folder.join(library))

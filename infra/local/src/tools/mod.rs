@@ -28,7 +28,13 @@ pub(crate) async fn dbt_environment(project: &Project) -> anyhow::Result<PathBuf
 
 /// The folder of a Python virtual environment with cargo-lambda (`bin/cargo-lambda`), made when it is missing.
 pub(crate) async fn cargo_lambda_environment(project: &Project) -> anyhow::Result<PathBuf> {
-    python::environment(&project.tools(), "cargo-lambda", pins::CARGO_LAMBDA, Dependencies::LeftOut).await
+    python::environment(
+        &project.tools(),
+        "cargo-lambda",
+        pins::CARGO_LAMBDA,
+        Dependencies::LeftOut,
+    )
+    .await
 }
 
 /// The third-party clients that the tests use, fetched when they are missing.

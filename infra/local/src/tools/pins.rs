@@ -35,7 +35,11 @@ mod tests {
     #[test]
     fn every_platform_that_rust_and_the_engine_share_has_a_package() {
         let check = |os, arch, expected: Option<&str>| {
-            assert_eq!(engine_package(os, arch).map(|(package, _)| package), expected, "{os} {arch}");
+            assert_eq!(
+                engine_package(os, arch).map(|(package, _)| package),
+                expected,
+                "{os} {arch}"
+            );
         };
         check("linux", "x86_64", Some("@chdb/lib-linux-x64-gnu"));
         check("linux", "aarch64", Some("@chdb/lib-linux-arm64-gnu"));

@@ -26,7 +26,11 @@ pub(super) async fn environment(
     dependencies: Dependencies,
 ) -> anyhow::Result<PathBuf> {
     let holds = packages.join(" ");
-    let versions: Vec<_> = packages.iter().filter_map(|package| package.split_once("==")).map(|(_, it)| it).collect();
+    let versions: Vec<_> = packages
+        .iter()
+        .filter_map(|package| package.split_once("=="))
+        .map(|(_, it)| it)
+        .collect();
     let name = format!("{tool}-{}", versions.join("-"));
     let folder = tools.join(&name);
     // The environment's Python is a link to the system's: an upgrade of that one leaves a dead link behind.
@@ -48,12 +52,16 @@ pub(super) async fn environment(
 /// pip gets its turn.
 async fn with_uv(folder: &Path, packages: &[&str], dependencies: Dependencies) -> bool {
     let mut create = Command::new("uv");
-    create.args(["venv", "--quiet", "--clear", "--no-python-downloads"]).arg(folder);
+    create
+        .args(["venv", "--quiet", "--clear", "--no-python-downloads"])
+        .arg(folder);
     if command::output(&mut create, "").await.is_err() {
         return false;
     }
     let mut install = Command::new("uv");
-    install.args(["pip", "install", "--quiet", "--python"]).arg(folder.join("bin/python"));
+    install
+        .args(["pip", "install", "--quiet", "--python"])
+        .arg(folder.join("bin/python"));
     if dependencies == Dependencies::LeftOut {
         install.arg("--no-deps");
     }
@@ -75,7 +83,9 @@ async fn with_pip(folder: &Path, packages: &[&str], dependencies: Dependencies) 
             bare.args(["-m", "venv", "--clear", "--without-pip"]).arg(folder);
             let mut probe = Command::new("python3");
             let usable = command::output(&mut bare, NEEDS_PYTHON).await.is_ok()
-                && command::output(probe.args(["-m", "pip", "--version"]), NEEDS_PYTHON).await.is_ok();
+                && command::output(probe.args(["-m", "pip", "--version"]), NEEDS_PYTHON)
+                    .await
+                    .is_ok();
             if !usable {
                 return Err(error.context("Python cannot make an environment: install python3-venv, or uv"));
             }

@@ -1,14 +1,309 @@
 //! `weir up`: the whole stack, supervised.
+//!
+//! - `settings`: what a stack is, as data; `ports`: free ones; `build`: the programs.
+//! - `stack`: starts the children in order, waits for each to be healthy, keeps them running, stops them in reverse.
+//! - `child`: one process that is started again when it dies, within `budget`; `instances`: those of cargo-lambda.
+//! - `state`: what `weir down` and tests read; `processes`: pids; `leftovers`: of a stack whose supervisor was killed.
 
+mod budget;
+mod build;
+mod child;
+mod detach;
 pub(crate) mod down;
+mod health;
+mod instances;
+mod leftovers;
+mod logs;
+mod ports;
+mod processes;
+mod settings;
+mod stack;
+mod state;
 
-use std::process::ExitCode;
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use anyhow::{Context as _, bail};
+
+use self::{
+    settings::{Programs, Urls, Warehouse},
+    stack::Plan,
+    state::{Lock, Stack},
+};
+use crate::{project::Project, report, tools};
 
 /// Arguments of the command.
-#[derive(clap::Args)]
-pub(crate) struct Args {}
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Args {
+    /// Port of the functions; with --plain of `events`, and the next two of `loader` and `activity`; 0 takes free ones
+    #[arg(long, value_name = "PORT", env = "WEIR_FUNCTIONS_PORT", default_value_t = 9000)]
+    functions_port: u16,
+    /// Port of ClickHouse's HTTP interface; 0 takes a free one
+    #[arg(long, value_name = "PORT", env = "WEIR_CLICKHOUSE_PORT", default_value_t = 8123)]
+    clickhouse_port: u16,
+    /// Port of the Firehose API; 0 takes a free one
+    #[arg(long, value_name = "PORT", env = "WEIR_FIREHOSE_PORT", default_value_t = 4573)]
+    firehose_port: u16,
+    /// Seconds that Firehose buffers at most, 0 to 900
+    #[arg(long, value_name = "SECONDS", default_value_t = 1, value_parser = clap::value_parser!(u64).range(0..=900))]
+    interval: u64,
+    /// MiB that Firehose buffers at most; more than 4 does not fit through a Lambda function URL
+    #[arg(long, value_name = "MIB", default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=4))]
+    buffer_mb: u64,
+    /// Instances that cargo-lambda runs of each function at most
+    #[arg(long, value_name = "COUNT", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=64))]
+    concurrency: u16,
+    /// Build and run everything optimised
+    #[arg(long)]
+    release: bool,
+    /// Run the functions as plain HTTP servers, without cargo-lambda
+    #[arg(long)]
+    plain: bool,
+    /// Do not rebuild the functions when their code changes
+    #[arg(long, conflicts_with = "plain")]
+    no_reload: bool,
+    /// Return when everything is healthy and leave it running; stop it with `weir down`
+    #[arg(long, short)]
+    detach: bool,
+    /// Show what every process logs, not only in .weir/logs
+    #[arg(long, visible_alias = "verbose", short = 'v', conflicts_with = "detach")]
+    logs: bool,
+    /// An existing ClickHouse server: none is started then
+    #[arg(long, value_name = "URL", env = "CLICKHOUSE_URL")]
+    clickhouse_url: Option<String>,
+    /// ClickHouse's user
+    #[arg(long, value_name = "NAME", env = "CLICKHOUSE_USER", default_value = "default")]
+    clickhouse_user: String,
+    /// That user's password
+    #[arg(
+        long,
+        value_name = "PASSWORD",
+        env = "CLICKHOUSE_PASSWORD",
+        default_value = "",
+        hide_env_values = true,
+        hide_default_value = true
+    )]
+    clickhouse_password: String,
+    /// The database of the tables
+    #[arg(long, value_name = "NAME", env = "CLICKHOUSE_DATABASE", default_value = "analytics")]
+    clickhouse_database: String,
+    /// Run migrations on this cluster of that server
+    #[arg(long, value_name = "NAME", env = "WEIR_CLUSTER", requires = "clickhouse_url")]
+    cluster: Option<String>,
+    /// The engine's library, instead of the fetched one
+    #[arg(long, value_name = "PATH", env = "WEIR_LIBCHDB")]
+    library: Option<PathBuf>,
+    /// Set by --detach for the process that stays
+    #[arg(long, hide = true)]
+    supervise: bool,
+}
 
 /// Runs the command.
-pub(crate) async fn run(_args: Args) -> anyhow::Result<ExitCode> {
-    anyhow::bail!("not built yet")
+pub(crate) async fn run(mut args: Args) -> anyhow::Result<ExitCode> {
+    // In an env file `NAME=` means "not set".
+    args.clickhouse_url = args.clickhouse_url.filter(|url| !url.is_empty());
+    args.cluster = args.cluster.filter(|name| !name.is_empty());
+    let project = Project::find()?;
+    if let Some(url) = &args.clickhouse_url {
+        check_url(url)?;
+    }
+    if args.detach && !args.supervise {
+        refuse_second(&project.run())?;
+        // All that takes long happens here, where its progress is seen; the process that stays finds it done.
+        settle_ports(&args)?;
+        prepare(&args, &project).await?;
+        return detach::start(&project).await;
+    }
+    supervise(args, &project).await
+}
+
+async fn supervise(args: Args, project: &Project) -> anyhow::Result<ExitCode> {
+    let folder = project.run();
+    let Some(_lock) = Lock::try_take(&folder)? else {
+        return refuse_second(&folder).map(|()| ExitCode::FAILURE);
+    };
+    let ended = leftovers::end(&folder).await?;
+    if !ended.is_empty() {
+        report::say(format!("ended what a killed stack had left: {}", ended.join(", ")));
+    }
+    settle_ports(&args)?;
+    let prepared = prepare(&args, project).await?;
+    // Settled again: the build may have taken minutes.
+    let ports = settle_ports(&args)?;
+    let urls = Urls::new(&ports, args.plain, args.clickhouse_url.as_deref());
+    let warehouse = Warehouse {
+        user: args.clickhouse_user.clone(),
+        password: args.clickhouse_password.clone(),
+        database: args.clickhouse_database.clone(),
+    };
+    let access_key = access_key(&folder)?;
+    stack::run(Plan {
+        project: project.clone(),
+        args,
+        prepared,
+        ports,
+        urls,
+        warehouse,
+        access_key,
+    })
+    .await
+}
+
+/// What must be there before anything can start.
+#[derive(Debug)]
+struct Prepared {
+    programs: Programs,
+    /// `None` when the ClickHouse server is not ours.
+    library: Option<PathBuf>,
+    /// `None` with `--plain`.
+    cargo_lambda: Option<PathBuf>,
+}
+
+async fn prepare(args: &Args, project: &Project) -> anyhow::Result<Prepared> {
+    let library = match (&args.clickhouse_url, &args.library) {
+        (Some(_), _) => None,
+        (None, Some(path)) if path.is_file() => Some(path.clone()),
+        (None, Some(path)) => bail!(
+            "the engine's library {} is not there (--library, WEIR_LIBCHDB)",
+            path.display()
+        ),
+        (None, None) => Some(tools::engine_library(project).await?),
+    };
+    let cargo_lambda = match args.plain {
+        true => None,
+        false => Some(tools::cargo_lambda_environment(project).await?.join("bin/cargo-lambda")),
+    };
+    let programs = build::programs(project.root(), args.release).await?;
+    Ok(Prepared {
+        programs,
+        library,
+        cargo_lambda,
+    })
+}
+
+fn settle_ports(args: &Args) -> anyhow::Result<settings::Ports> {
+    ports::settle(ports::Wanted {
+        functions: args.functions_port,
+        clickhouse: args.clickhouse_url.is_none().then_some(args.clickhouse_port),
+        firehose: args.firehose_port,
+        plain: args.plain,
+    })
+}
+
+/// An error when a stack runs already.
+fn refuse_second(folder: &Path) -> anyhow::Result<()> {
+    if Lock::try_take(folder)?.is_some() {
+        return Ok(());
+    }
+    let pid = Stack::read(folder)
+        .ok()
+        .flatten()
+        .map_or_else(String::new, |stack| format!(" (pid {})", stack.pid));
+    bail!(
+        "a stack is running already{pid}: stop it with `weir down`, or give this one another WEIR_DIR and other ports"
+    )
+}
+
+fn check_url(text: &str) -> anyhow::Result<()> {
+    let url = url::Url::parse(text).with_context(|| format!("CLICKHOUSE_URL {text:?} is not a URL"))?;
+    if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
+        bail!("CLICKHOUSE_URL must start with http:// or https://");
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        bail!("CLICKHOUSE_URL must not carry a user or password: use CLICKHOUSE_USER and CLICKHOUSE_PASSWORD");
+    }
+    Ok(())
+}
+
+/// The key that Firehose shows to the loader: random, made once, readable by this user alone.
+fn access_key(folder: &Path) -> anyhow::Result<String> {
+    let path = folder.join("access-key");
+    match std::fs::read_to_string(&path) {
+        Ok(key) if key.len() >= 32 => return Ok(key),
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(error).with_context(|| format!("{} cannot be read", path.display()));
+        }
+        _ => {}
+    }
+    let key = uuid::Uuid::new_v4().simple().to_string();
+    write_private(&path, &key)?;
+    Ok(key)
+}
+
+/// Writes a file that only this user may read.
+fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
+    use std::{io::Write as _, os::unix::fs::OpenOptionsExt as _};
+    let draft = path.with_extension("new");
+    let written = std::fs::remove_file(&draft).or_else(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => Ok(()),
+        _ => Err(error),
+    });
+    written
+        .and_then(|()| {
+            std::fs::OpenOptions::new()
+                .write(true)
+                .create_new(true)
+                .mode(0o600)
+                .open(&draft)
+        })
+        .and_then(|mut file| file.write_all(text.as_bytes()))
+        .and_then(|()| std::fs::rename(&draft, path))
+        .with_context(|| format!("{} cannot be written", path.display()))
+}
+
+/// Words of a command line.
+fn words<const N: usize>(words: [&str; N]) -> Vec<OsString> {
+    words.iter().map(OsString::from).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn the_access_key_is_made_once_and_private() {
+        let folder = tempfile::tempdir().unwrap();
+        let key = access_key(folder.path()).unwrap();
+        assert_eq!(key.len(), 32);
+        assert_eq!(access_key(folder.path()).unwrap(), key);
+        let mode = std::fs::metadata(folder.path().join("access-key"))
+            .unwrap()
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn clickhouse_urls_are_checked() {
+        let check = |text: &str, expected: Option<&str>| {
+            let error = check_url(text).err().map(|error| format!("{error:#}"));
+            assert_eq!(error.is_some(), expected.is_some(), "{text}: {error:?}");
+            assert!(
+                error.unwrap_or_default().contains(expected.unwrap_or_default()),
+                "{text}"
+            );
+        };
+        check("http://127.0.0.1:8123", None);
+        check("https://x.example:8443/", None);
+        check("127.0.0.1:8123", Some("not a URL"));
+        check("tcp://127.0.0.1:9000", Some("http://"));
+        check("http://u:p@host", Some("CLICKHOUSE_PASSWORD"));
+    }
+
+    #[test]
+    fn a_second_stack_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        refuse_second(folder.path()).unwrap();
+        let _lock = Lock::try_take(folder.path()).unwrap();
+        let error = refuse_second(folder.path()).unwrap_err().to_string();
+        assert!(
+            error.starts_with("a stack is running already: stop it with `weir down`"),
+            "{error}"
+        );
+    }
 }

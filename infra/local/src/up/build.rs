@@ -1,0 +1,104 @@
+//! Building what the stack runs. Cargo shows its own progress; the programs' paths come from its messages.
+//!
+//! cargo-lambda starts each function with `cargo run` on its first request. Built before, that takes a fraction of a
+//! second; not built, the first requests would wait for the compiler, several times over.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Stdio,
+};
+
+use anyhow::{Context as _, bail};
+use tokio::process::Command;
+
+use super::settings::{FUNCTIONS, Programs, WITHHELD};
+use crate::report::Step;
+
+/// The profile of `weir up --release`: see the root Cargo.toml.
+pub(super) const OPTIMISED: &str = "local";
+
+/// Builds the functions, and with `release` also `weir` itself, which serves ClickHouse and Firehose.
+pub(super) async fn programs(root: &Path, release: bool) -> anyhow::Result<Programs> {
+    let mut bins: Vec<&str> = FUNCTIONS.to_vec();
+    if release {
+        bins.push("weir");
+    }
+    let step = Step::begin(format!("build {}", bins.join(", ")));
+    let mut cargo = Command::new("cargo");
+    // Without --package, exactly as cargo-lambda calls `cargo run`: the same features, so nothing is built twice.
+    cargo
+        .arg("build")
+        .arg("--message-format=json-render-diagnostics")
+        .current_dir(root);
+    for bin in &bins {
+        cargo.args(["--bin", bin]);
+    }
+    if release {
+        cargo.args(["--profile", OPTIMISED]);
+    }
+    for name in WITHHELD {
+        cargo.env_remove(name);
+    }
+    cargo
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::inherit())
+        .kill_on_drop(true);
+    let output = match cargo.spawn() {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => bail!("cargo is not on PATH: install Rust"),
+        other => other
+            .context("cargo could not be started")?
+            .wait_with_output()
+            .await
+            .context("cargo was lost")?,
+    };
+    if !output.status.success() {
+        bail!("the build failed: see above");
+    }
+    step.done();
+    let messages = String::from_utf8_lossy(&output.stdout);
+    let built = |bin: &str| executable(&messages, bin).with_context(|| format!("cargo built no program {bin}"));
+    Ok(Programs {
+        weir: match release {
+            true => built("weir")?,
+            false => std::env::current_exe().context("the path of weir itself is unknown")?,
+        },
+        functions: FUNCTIONS.iter().map(|bin| built(bin)).collect::<anyhow::Result<_>>()?,
+    })
+}
+
+/// The path of a binary in cargo's messages (cargo's reference, "External tools": `compiler-artifact`).
+fn executable(messages: &str, bin: &str) -> Option<PathBuf> {
+    #[derive(serde::Deserialize)]
+    struct Message {
+        executable: Option<PathBuf>,
+        target: Option<Target>,
+    }
+    #[derive(serde::Deserialize)]
+    struct Target {
+        name: String,
+    }
+    let messages = messages
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Message>(line).ok());
+    let of_bin = |message: &Message| message.target.as_ref().is_some_and(|target| target.name == bin);
+    messages.filter(of_bin).find_map(|message| message.executable)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programs_are_found_in_cargo_s_messages() {
+        let messages = concat!(
+            r#"{"reason":"compiler-artifact","target":{"name":"events","kind":["lib"]},"executable":null}"#,
+            "\n",
+            r#"{"reason":"compiler-artifact","target":{"name":"events","kind":["bin"]},"executable":"/t/debug/events"}"#,
+            "\nnot json\n",
+            r#"{"reason":"build-finished","success":true}"#,
+        );
+        assert_eq!(executable(messages, "events"), Some("/t/debug/events".into()));
+        assert_eq!(executable(messages, "loader"), None);
+    }
+}

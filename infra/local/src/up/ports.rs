@@ -1,0 +1,147 @@
+//! Free ports and taken ones, before anything is started.
+
+use std::net::{Ipv4Addr, TcpListener};
+
+use anyhow::bail;
+
+use super::{processes, settings::Ports};
+
+/// Which ports were asked for. 0 means any free one.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wanted {
+    pub(super) functions: u16,
+    /// `None` when the ClickHouse server is not ours.
+    pub(super) clickhouse: Option<u16>,
+    pub(super) firehose: u16,
+    /// Whether each function has a port of its own.
+    pub(super) plain: bool,
+}
+
+/// Settles the ports. All are held at once while they are picked, so no two are the same; they are free when this
+/// returns.
+pub(super) fn settle(wanted: Wanted) -> anyhow::Result<Ports> {
+    let mut held = Vec::new();
+    let mut take = |port: u16, what: &str, flag: &str| -> anyhow::Result<u16> {
+        let listener = match TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
+            Ok(listener) => listener,
+            Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
+                let holder = processes::listener(port).map_or_else(String::new, |pid| format!(" by process {pid}"));
+                let variable = flag.replace('-', "_").to_uppercase();
+                bail!("port {port} for {what} is taken{holder}: choose another with --{flag} or WEIR_{variable}");
+            }
+            Err(error) => bail!("port {port} for {what} cannot be used: {error}"),
+        };
+        let port = listener.local_addr()?.port();
+        held.push(listener);
+        Ok(port)
+    };
+    let after = |offset: u16| -> anyhow::Result<u16> {
+        match wanted.functions {
+            0 => Ok(0),
+            first => first
+                .checked_add(offset)
+                .ok_or_else(|| anyhow::anyhow!("--functions-port {first} is too high")),
+        }
+    };
+    let functions = take(wanted.functions, "the functions", "functions-port")?;
+    let (loader, activity) = match wanted.plain {
+        true => (
+            take(after(1)?, "the function loader", "functions-port")?,
+            take(after(2)?, "the function activity", "functions-port")?,
+        ),
+        false => (functions, functions),
+    };
+    let clickhouse = wanted
+        .clickhouse
+        .map(|port| take(port, "ClickHouse", "clickhouse-port"))
+        .transpose()?;
+    let firehose = take(wanted.firehose, "Firehose", "firehose-port")?;
+    Ok(Ports {
+        functions,
+        loader,
+        activity,
+        clickhouse,
+        firehose,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ANY: Wanted = Wanted {
+        functions: 0,
+        clickhouse: Some(0),
+        firehose: 0,
+        plain: true,
+    };
+
+    #[test]
+    fn any_free_ports_are_all_different() {
+        let ports = settle(ANY).unwrap();
+        let mut all = vec![
+            ports.functions,
+            ports.loader,
+            ports.activity,
+            ports.clickhouse.unwrap(),
+            ports.firehose,
+        ];
+        assert!(!all.contains(&0));
+        all.sort_unstable();
+        all.dedup();
+        assert_eq!(all.len(), 5);
+        let watched = settle(Wanted {
+            plain: false,
+            clickhouse: None,
+            ..ANY
+        })
+        .unwrap();
+        assert_eq!(
+            (watched.loader, watched.activity, watched.clickhouse),
+            (watched.functions, watched.functions, None)
+        );
+    }
+
+    #[test]
+    fn a_taken_port_is_named_with_its_flag_and_variable() {
+        let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = taken.local_addr().unwrap().port();
+        let check = |wanted: Wanted, expected: &str| {
+            let error = settle(wanted).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("port {port} for ")), "{error}");
+            assert!(error.ends_with(expected), "{error}");
+            if cfg!(target_os = "linux") {
+                assert!(
+                    error.contains(&format!("taken by process {}", std::process::id())),
+                    "{error}"
+                );
+            }
+        };
+        check(
+            Wanted { functions: port, ..ANY },
+            "choose another with --functions-port or WEIR_FUNCTIONS_PORT",
+        );
+        check(
+            Wanted {
+                clickhouse: Some(port),
+                ..ANY
+            },
+            "choose another with --clickhouse-port or WEIR_CLICKHOUSE_PORT",
+        );
+        check(
+            Wanted { firehose: port, ..ANY },
+            "choose another with --firehose-port or WEIR_FIREHOSE_PORT",
+        );
+    }
+
+    #[test]
+    fn the_last_port_leaves_no_room_for_plain_servers() {
+        let error = settle(Wanted {
+            functions: u16::MAX,
+            ..ANY
+        });
+        if let Err(error) = error {
+            assert!(error.to_string().contains("65535"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,474 @@
+//! A stack's life: start in order, wait for health, keep running, stop in reverse.
+
+use std::{ffi::OsString, path::PathBuf, process::ExitCode, time::Duration};
+
+use anyhow::{Context as _, bail};
+use tokio::{
+    signal::unix::{Signal as Signals, SignalKind, signal},
+    sync::mpsc,
+};
+
+use super::{
+    Args, Prepared,
+    build::OPTIMISED,
+    child::{Kept, News, Spec},
+    health::Probe,
+    instances::Instances,
+    leftovers, logs, processes,
+    settings::{self, FUNCTIONS, Ports, STREAM, Urls, Warehouse},
+    state::{Process, Stack, Status, VERSION},
+    words, write_private,
+};
+use crate::{
+    project::Project,
+    report::{self, Step},
+};
+
+/// The child that runs the functions, unless each is a child of its own.
+const WATCHER: &str = "functions";
+/// How many of a dead child's last lines are shown.
+const LAST_LINES: usize = 12;
+/// How often the instances of cargo-lambda are looked at.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// Everything that is settled before the first process starts.
+pub(super) struct Plan {
+    pub(super) project: Project,
+    pub(super) args: Args,
+    pub(super) prepared: Prepared,
+    pub(super) ports: Ports,
+    pub(super) urls: Urls,
+    pub(super) warehouse: Warehouse,
+    pub(super) access_key: String,
+}
+
+/// Runs the stack until it is told to stop or cannot go on.
+pub(super) async fn run(plan: Plan) -> anyhow::Result<ExitCode> {
+    let mut stop = Stop::listen()?;
+    let mut running = Running::new(plan)?;
+    let started = tokio::select! {
+        started = running.start() => started,
+        () = stop.asked() => Err(anyhow::anyhow!("stopped before everything was healthy")),
+    };
+    let ended = match started {
+        Ok(()) => running.supervise(&mut stop).await,
+        Err(error) => Err(error),
+    };
+    running.stop(&mut stop).await;
+    ended.map(|()| ExitCode::SUCCESS)
+}
+
+/// The signals that end the stack.
+struct Stop {
+    interrupt: Signals,
+    terminate: Signals,
+    hangup: Signals,
+}
+
+impl Stop {
+    fn listen() -> anyhow::Result<Self> {
+        let listen = |kind| signal(kind).context("signals cannot be heard");
+        Ok(Self {
+            interrupt: listen(SignalKind::interrupt())?,
+            terminate: listen(SignalKind::terminate())?,
+            hangup: listen(SignalKind::hangup())?,
+        })
+    }
+
+    async fn asked(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+            _ = self.hangup.recv() => {}
+        }
+    }
+}
+
+struct Running {
+    plan: Plan,
+    probe: Probe,
+    state: Stack,
+    environment: Vec<(&'static str, String)>,
+    children: Vec<Kept>,
+    sender: mpsc::UnboundedSender<News>,
+    news: mpsc::UnboundedReceiver<News>,
+    instances: Instances,
+}
+
+impl Running {
+    fn new(plan: Plan) -> anyhow::Result<Self> {
+        let environment = settings::function_environment(&plan.urls, &plan.warehouse, &plan.access_key);
+        let env_file = plan.project.run().join("functions.env");
+        write_private(&env_file, &settings::env_file(&environment)?)?;
+        let own = std::process::id();
+        let state = Stack {
+            version: VERSION,
+            id: uuid::Uuid::new_v4().to_string(),
+            status: Status::Starting,
+            plain: plan.args.plain,
+            pid: own,
+            started: processes::started(own),
+            ports: plan.ports.clone(),
+            urls: plan.urls.clone(),
+            stream: STREAM.to_owned(),
+            database: plan.warehouse.database.clone(),
+            env_file,
+            processes: Vec::new(),
+        };
+        state.write(&plan.project.run())?;
+        let (sender, news) = mpsc::unbounded_channel();
+        let (probe, instances) = (Probe::new()?, Instances::default());
+        Ok(Self {
+            plan,
+            probe,
+            state,
+            environment,
+            children: Vec::new(),
+            sender,
+            news,
+            instances,
+        })
+    }
+
+    /// Starts everything and waits until it is healthy. A child that dies meanwhile is an error: it would die again.
+    async fn start(&mut self) -> anyhow::Result<()> {
+        if self.plan.ports.clickhouse.is_some() {
+            let step = Step::begin("start ClickHouse");
+            self.keep(self.clickhouse())?;
+            self.healthy(Part::Clickhouse).await?;
+            step.done();
+        } else {
+            self.healthy(Part::Clickhouse).await?;
+        }
+        self.migrate().await?;
+
+        let step = Step::begin("start Firehose");
+        self.keep(self.firehose())?;
+        self.healthy(Part::Firehose).await?;
+        step.done();
+
+        let step = Step::begin("start the functions");
+        for spec in self.functions() {
+            self.keep(spec)?;
+        }
+        self.healthy(Part::Functions).await?;
+        step.done();
+
+        self.state.status = Status::Healthy;
+        self.save()?;
+        report::print(summary(&self.state));
+        if !self.plan.args.supervise {
+            report::say("Ctrl-C stops everything.");
+        }
+        Ok(())
+    }
+
+    /// Keeps everything running until it is told to stop (`Ok`) or gives up.
+    async fn supervise(&mut self, stop: &mut Stop) -> anyhow::Result<()> {
+        let mut look = tokio::time::interval(LOOK);
+        look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = stop.asked() => return Ok(()),
+                news = self.news.recv() => match news {
+                    Some(news) => self.hear(news)?,
+                    None => bail!("the supervisor lost its children"),
+                },
+                _ = look.tick() => self.look_at_instances(),
+            }
+        }
+    }
+
+    /// Stops everything in order: nothing that sends outlives what it sends to for long.
+    async fn stop(&mut self, stop: &mut Stop) {
+        self.state.status = Status::Stopping;
+        let _ = self.save();
+        let step = Step::begin("stop");
+        while let Some(child) = self.children.pop() {
+            // A second Ctrl-C is a hurry.
+            child.stop(stop.asked()).await;
+        }
+        leftovers::sweep(&self.state.id).await;
+        Stack::remove(&self.plan.project.run());
+        step.done();
+    }
+
+    fn keep(&mut self, spec: Spec) -> anyhow::Result<()> {
+        let spec = Spec {
+            log: logs::rotate(&self.plan.project.logs(), spec.name)?,
+            ..spec
+        };
+        if self.plan.args.logs {
+            tokio::spawn(logs::follow(spec.name, spec.log.clone()));
+        }
+        self.children.push(Kept::start(spec, self.sender.clone())?);
+        Ok(())
+    }
+
+    /// Waits for a part to be healthy, or for a child to die.
+    async fn healthy(&mut self, part: Part) -> anyhow::Result<()> {
+        let (probe, urls, warehouse) = (self.probe.clone(), self.plan.urls.clone(), self.plan.warehouse.clone());
+        let own = self.plan.ports.clickhouse.is_some();
+        let healthy = async {
+            match part {
+                // Our own may have a log to replay first; another's either answers or does not.
+                Part::Clickhouse => {
+                    probe
+                        .clickhouse(&urls, &warehouse, Duration::from_secs(if own { 120 } else { 10 }))
+                        .await
+                }
+                Part::Firehose => probe.firehose(&urls).await,
+                Part::Functions => probe.functions(&urls).await,
+            }
+        };
+        tokio::pin!(healthy);
+        loop {
+            tokio::select! {
+                done = &mut healthy => return done,
+                news = self.news.recv() => match news {
+                    Some(News::Died { name, how }) => bail!("{how} before it was healthy{}", self.last_lines(name)),
+                    Some(other) => self.hear(other)?,
+                    None => bail!("the supervisor lost its children"),
+                },
+            }
+        }
+    }
+
+    /// Takes note of what became of a child, and says so.
+    fn hear(&mut self, news: News) -> anyhow::Result<()> {
+        match news {
+            News::Started { process, after } => self.started(process, after),
+            // The line comes when its successor is there.
+            News::Died { .. } => Ok(()),
+            News::Lost { name, why } => bail!("{why}: the stack stops{}", self.last_lines(name)),
+        }
+    }
+
+    fn started(&mut self, process: Process, after: Option<String>) -> anyhow::Result<()> {
+        if process.name == WATCHER {
+            self.instances.forget();
+        }
+        if let Some(after) = after {
+            report::say(format!("{after}: started again (pid {})", process.pid));
+        }
+        match self.state.processes.iter_mut().find(|known| known.name == process.name) {
+            None => self.state.processes.push(process),
+            Some(known) => {
+                // cargo-lambda starts a function with its first request: let that one be ours.
+                if process.name == WATCHER {
+                    let (probe, urls) = (self.probe.clone(), self.plan.urls.clone());
+                    tokio::spawn(async move { probe.functions(&urls).await });
+                }
+                *known = process;
+            }
+        }
+        self.save()
+    }
+
+    /// Starts cargo-lambda again when one of its instances is gone for good.
+    fn look_at_instances(&mut self) {
+        let Some(watcher) = self.state.processes.iter().find(|process| process.name == WATCHER) else {
+            return;
+        };
+        let Some(vanished) = self.instances.look(watcher.pid) else {
+            return;
+        };
+        if let Some(child) = self.children.iter().find(|child| child.name == WATCHER) {
+            report::say(format!(
+                "{} (pid {}) is gone: starting cargo-lambda again",
+                vanished.function, vanished.pid
+            ));
+            child.renew();
+        }
+    }
+
+    fn last_lines(&self, name: &str) -> String {
+        let log = self.plan.project.logs().join(format!("{name}.log"));
+        match logs::last_lines(&log, LAST_LINES) {
+            lines if lines.is_empty() => String::new(),
+            lines => format!("; the end of {}:{lines}", log.display()),
+        }
+    }
+
+    fn save(&self) -> anyhow::Result<()> {
+        self.state.write(&self.plan.project.run())
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Clickhouse,
+    Firehose,
+    Functions,
+}
+
+impl Running {
+    /// `weir clickhouse`: the embedded engine.
+    fn clickhouse(&self) -> Spec {
+        let Plan {
+            project,
+            prepared,
+            warehouse,
+            ports,
+            ..
+        } = &self.plan;
+        let mut args = words(["clickhouse", "--port"]);
+        args.push(ports.clickhouse.unwrap_or_default().to_string().into());
+        let mut data: Vec<OsString> = vec!["--data-dir".into(), project.data("clickhouse").into()];
+        args.append(&mut data);
+        if let Some(library) = &prepared.library {
+            args.extend(["--library".into(), library.into()]);
+        }
+        let environment = vec![
+            ("CLICKHOUSE_USER", warehouse.user.clone()),
+            ("CLICKHOUSE_PASSWORD", warehouse.password.clone()),
+        ];
+        // The engine writes its parts out when it stops.
+        self.spec(
+            "clickhouse",
+            prepared.programs.weir.clone(),
+            args,
+            environment,
+            Duration::from_secs(30),
+        )
+    }
+
+    /// `weir firehose`, with the stream that delivers to the loader.
+    fn firehose(&self) -> Spec {
+        let Plan {
+            project,
+            prepared,
+            ports,
+            urls,
+            args: given,
+            access_key,
+            ..
+        } = &self.plan;
+        let mut args = words(["firehose", "--port"]);
+        args.push(ports.firehose.to_string().into());
+        args.extend(["--data-dir".into(), project.data("firehose").into()]);
+        args.extend(words(["--stream", STREAM, "--endpoint-url", &urls.loader]));
+        args.extend(words([
+            "--interval",
+            &given.interval.to_string(),
+            "--size-mb",
+            &given.buffer_mb.to_string(),
+        ]));
+        // Longest that Firehose knows: a laptop's ClickHouse may be down for a while.
+        args.extend(words(["--retry-seconds", "7200"]));
+        // The key goes by environment: a command line is seen by every user of the machine.
+        let environment = vec![("FIREHOSE_ACCESS_KEY", access_key.clone())];
+        self.spec(
+            "firehose",
+            prepared.programs.weir.clone(),
+            args,
+            environment,
+            Duration::from_secs(15),
+        )
+    }
+
+    /// cargo-lambda, or each function as a server of its own.
+    fn functions(&self) -> Vec<Spec> {
+        let Plan {
+            prepared,
+            ports,
+            args: given,
+            ..
+        } = &self.plan;
+        let grace = Duration::from_secs(15);
+        let Some(cargo_lambda) = &prepared.cargo_lambda else {
+            let ports = [ports.functions, ports.loader, ports.activity];
+            let servers = FUNCTIONS.iter().zip(&prepared.programs.functions).zip(ports);
+            let server = |((name, program), port): ((&&'static str, &PathBuf), u16)| {
+                let mut environment = self.environment.clone();
+                environment.extend([("PORT", port.to_string()), ("WEIR_HOST", "127.0.0.1".to_owned())]);
+                self.spec(name, program.clone(), Vec::new(), environment, grace)
+            };
+            return servers.map(server).collect();
+        };
+        let mut args = words(["lambda", "watch", "--invoke-address", "127.0.0.1", "--invoke-port"]);
+        args.push(ports.functions.to_string().into());
+        args.extend(words([
+            "--concurrency",
+            &given.concurrency.to_string(),
+            "--disable-cors",
+            "--color",
+            "never",
+        ]));
+        // A request whose instance is killed would else wait for ever.
+        args.extend(words(["--timeout", "60"]));
+        if given.release {
+            args.extend(words(["--profile", OPTIMISED]));
+        }
+        if given.no_reload {
+            args.extend(words(["--ignore-changes"]));
+        }
+        vec![self.spec(WATCHER, cargo_lambda.clone(), args, self.environment.clone(), grace)]
+    }
+
+    fn spec(
+        &self,
+        name: &'static str,
+        program: PathBuf,
+        args: Vec<OsString>,
+        mut environment: Vec<(&'static str, String)>,
+        grace: Duration,
+    ) -> Spec {
+        environment.push((processes::MARK, self.state.id.clone()));
+        let folder = self.plan.project.root().to_owned();
+        Spec {
+            name,
+            program,
+            args,
+            environment,
+            folder,
+            log: PathBuf::new(),
+            grace,
+        }
+    }
+
+    /// Applies the migrations, with the library that the deployed function uses.
+    async fn migrate(&self) -> anyhow::Result<()> {
+        let Plan {
+            urls, warehouse, args, ..
+        } = &self.plan;
+        let step = Step::begin("apply migrations");
+        let client = ::clickhouse::Client::default().with_url(&urls.clickhouse);
+        let client = client.with_user(&warehouse.user).with_password(&warehouse.password);
+        let migrations = ::migrate::embedded().context("the migrations are broken")?;
+        let migrator =
+            ::migrate::Migrator::new(client, &urls.clickhouse, &warehouse.database, args.cluster.as_deref())?;
+        let applied = migrator
+            .apply(&migrations, |_| ())
+            .await
+            .context("the migrations failed")?;
+        step.done();
+        for report in applied {
+            report::say(format!("applied {} ({} ms)", report.name, report.duration_ms));
+        }
+        Ok(())
+    }
+}
+
+/// What a person wants to know of a healthy stack.
+pub(super) fn summary(stack: &Stack) -> String {
+    let urls = &stack.urls;
+    let now = edge::clock::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+    format!(
+        "\nWeir is up.\n\n  events      POST {}\n  activity    GET  {}\n  ClickHouse       {} (database {})\n  \
+         Firehose         {} (stream {})\n  logs             {}\n\nSend an event:\n\n  {}\n",
+        urls.events,
+        urls.activity,
+        urls.clickhouse,
+        stack.database,
+        urls.firehose,
+        stack.stream,
+        stack
+            .processes
+            .first()
+            .and_then(|process| process.log.parent())
+            .unwrap_or_else(|| "".as_ref())
+            .display(),
+        settings::sample_curl(urls, &now),
+    )
+}
