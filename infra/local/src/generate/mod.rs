@@ -10,6 +10,8 @@ mod progress;
 mod report;
 mod send;
 mod shop;
+#[cfg(test)]
+mod tests;
 mod totals;
 
 use std::fs::File;
