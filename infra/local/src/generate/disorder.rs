@@ -67,6 +67,8 @@ pub(super) struct Numbered {
     pub(super) index: u64,
     /// The event.
     pub(super) event: Event,
+    /// How many seconds after its time it comes.
+    pub(super) delay: i64,
 }
 
 /// Something that comes when the shop's clock passes its time.
@@ -106,9 +108,9 @@ pub(super) struct Disordered<I: Iterator<Item = Event>> {
 }
 
 impl<I: Iterator<Item = Event>> Disordered<I> {
-    fn hold(&mut self, numbered: Numbered, delay: i64) {
+    fn hold(&mut self, numbered: Numbered) {
         self.ties += 1;
-        let due = (numbered.event.dt.as_second() + delay, self.ties);
+        let due = (numbered.event.dt.as_second() + numbered.delay, self.ties);
         self.held.push(Reverse(Held { due, numbered }));
     }
 }
@@ -123,12 +125,8 @@ impl<I: Iterator<Item = Event>> Iterator for Disordered<I> {
                 return self.held.pop().map(|Reverse(held)| held.numbered);
             }
             let event = self.events.next()?;
-            let numbered = Numbered {
-                index: self.next_index,
-                event,
-            };
+            let (disorder, index) = (self.disorder, self.next_index);
             self.next_index += 1;
-            let (disorder, index) = (self.disorder, numbered.index);
             let late = if disorder.is_late(index) {
                 disorder.delay(index, purpose::DELAY, 3.6e3, 2.592e5)
             } else {
@@ -136,12 +134,21 @@ impl<I: Iterator<Item = Event>> Iterator for Disordered<I> {
             };
             if disorder.comes_twice(index) {
                 let pause = disorder.delay(index, purpose::PAUSE, 1.0, 1.8e3);
-                self.hold(numbered.clone(), late + pause);
+                self.hold(Numbered {
+                    index,
+                    event: event.clone(),
+                    delay: late + pause,
+                });
             }
+            let numbered = Numbered {
+                index,
+                event,
+                delay: late,
+            };
             if late == 0 {
                 return Some(numbered);
             }
-            self.hold(numbered, late);
+            self.hold(numbered);
         }
     }
 }

@@ -3,12 +3,16 @@
 //! `shop` says what happens, purely; `disorder` brings some of it late or twice; `send` posts it, `backfill` inserts it;
 //! `report` counts what was acknowledged.
 
+mod backfill;
 mod disorder;
 mod latency;
 mod progress;
 mod report;
 mod send;
 mod shop;
+#[cfg(test)]
+mod tests;
+mod totals;
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -18,6 +22,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use clap::value_parser;
+use edge::clickhouse::ClickHouseConfig;
+use edge::config::Reader;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::Offset;
@@ -25,10 +31,12 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
+use backfill::Backfill;
 use disorder::{Disorder, Numbered};
 use report::{LatencyReport, Report};
-use send::{Parcel, Patience, Sender, Totals};
+use send::{Parcel, Patience, Sender};
 use shop::{Plan, Shop};
+use totals::Totals;
 
 /// Events when neither `--events` nor `--users` says how many.
 const DEFAULT_EVENTS: u64 = 1_000_000;
@@ -79,6 +87,9 @@ pub(crate) struct Args {
     /// Port of the functions on this machine, for the default of --url
     #[arg(long, env = "WEIR_FUNCTIONS_PORT", default_value_t = 9000, hide = true)]
     functions_port: u16,
+    /// Insert straight into ClickHouse (CLICKHOUSE_URL, _USER, _PASSWORD, _DATABASE) instead of posting
+    #[arg(long, conflicts_with_all = ["rate", "connections"])]
+    backfill: bool,
     /// Events a second, at most [default: as fast as it goes]
     #[arg(long, value_name = "EVENTS_PER_SECOND", value_parser = rate)]
     rate: Option<f64>,
@@ -137,6 +148,37 @@ impl Args {
     }
 }
 
+/// Where the events go.
+enum Target {
+    /// An endpoint that they are posted to.
+    Endpoint(Url),
+    /// A ClickHouse that they are inserted into.
+    Warehouse(ClickHouseConfig),
+}
+
+impl Target {
+    fn of(args: &Args) -> anyhow::Result<Self> {
+        if args.backfill {
+            let mut reader = Reader::new(&edge::config::env);
+            let config = ClickHouseConfig::read(&mut reader);
+            return Ok(Self::Warehouse(reader.finish(config)?));
+        }
+        Ok(Self::Endpoint(match &args.url {
+            Some(url) => url.clone(),
+            None => Url::parse(&format!("http://127.0.0.1:{}/events", args.functions_port))?,
+        }))
+    }
+}
+
+impl std::fmt::Display for Target {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Endpoint(url) => write!(out, "{url}"),
+            Self::Warehouse(config) => write!(out, "{}, database {}", config.url, config.database),
+        }
+    }
+}
+
 /// Runs the command.
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     // Opened first: a path that cannot be written is better known before the work than after it.
@@ -144,11 +186,8 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Some(path) => Some(File::create(path).with_context(|| format!("{} cannot be written", path.display()))?),
         None => None,
     };
-    let url = match &args.url {
-        Some(url) => url.clone(),
-        None => Url::parse(&format!("http://127.0.0.1:{}/events", args.functions_port))?,
-    };
-    let now = Timestamp::now();
+    let target = Target::of(&args)?;
+    let now = edge::clock::now();
     let (args, plan, events) = tokio::task::spawn_blocking(move || {
         let (plan, events) = args.plan(now)?;
         anyhow::Ok((args, plan, events))
@@ -161,7 +200,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     };
     let total = events + disorder.duplicates(events);
     say(&format!(
-        "{events} events of {} users over {} days up to {} → {url}",
+        "{events} events of {} users over {} days up to {} → {target}",
         plan.users, plan.days, plan.last_day
     ));
 
@@ -172,19 +211,36 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         first_wait: Duration::from_millis(200),
         longest_wait: Duration::from_secs(5),
     };
-    let sender = Arc::new(Sender::new(url.clone(), args.rate, patience, stop)?);
     let began = Instant::now();
-    let (parcels, queue) = mpsc::channel(1_024);
-    let producer = tokio::task::spawn_blocking(move || produce(disorder.apply(Shop::new(plan)), &parcels));
-    tokio::select! {
-        () = sender.run(queue, usize::from(args.connections)) => {}
-        never = progress::show(total, || sender.totals().counts()) => match never {},
-    }
-    producer.await??;
-    let totals = std::mem::replace(&mut *sender.totals(), Totals::new());
+    let events_to_send = disorder.apply(Shop::new(plan));
+    let name = target.to_string();
+    let totals = match target {
+        Target::Endpoint(url) => {
+            let sender = Arc::new(Sender::new(url, args.rate, patience, stop)?);
+            let (parcels, queue) = mpsc::channel(1_024);
+            let producer = tokio::task::spawn_blocking(move || produce(events_to_send, &parcels));
+            tokio::select! {
+                () = sender.run(queue, usize::from(args.connections)) => {}
+                never = progress::show(total, || sender.totals().counts()) => match never {},
+            }
+            producer.await??;
+            sender.take_totals()
+        }
+        Target::Warehouse(config) => {
+            let backfill = Arc::new(Backfill::new(config.client(), patience, stop));
+            let (blocks, queue) = mpsc::channel(1);
+            let producer = tokio::task::spawn_blocking(move || backfill::produce(events_to_send, &blocks));
+            tokio::select! {
+                () = backfill.run(queue) => {}
+                never = progress::show(total, || backfill.totals().counts()) => match never {},
+            }
+            producer.await?;
+            backfill.take_totals()
+        }
+    };
     let report = summary(
         &totals,
-        url.to_string(),
+        name,
         &plan,
         events,
         began.elapsed(),

@@ -19,7 +19,7 @@ pub(super) struct Item {
 }
 
 impl From<&Numbered> for Item {
-    fn from(Numbered { index, event }: &Numbered) -> Self {
+    fn from(Numbered { index, event, .. }: &Numbered) -> Self {
         #[allow(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,

@@ -3,7 +3,6 @@
 //! A [`Parcel`] is one request. It keeps its body, and so its event ids, over all attempts: an event whose first
 //! acknowledgement got lost is stored once. An event counts as acknowledged on HTTP 200 alone.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -16,19 +15,14 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::disorder::Numbered;
-use super::latency::Histogram;
-use super::progress::Counts;
-use super::report::{Item, Ledger};
+use super::report::Item;
+use super::totals::{Outcome, Totals};
 
 /// How long one attempt may take. The events function answers in milliseconds; Lambda's emulator starts it first.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A server may ask to wait no longer than this.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
-
-/// When as many events in a row were not acknowledged, something is wrong for all of them. One given up on after all
-/// attempts weighs as much as ten refused.
-const HOPELESS: u64 = 200;
 
 /// One request's body and what is in it.
 #[derive(Debug, Clone)]
@@ -64,114 +58,13 @@ pub(super) struct Patience {
 
 impl Patience {
     /// The wait after `attempt` (from 1) failed.
-    fn wait(&self, attempt: u32, retry_after: Option<Duration>) -> Duration {
+    pub(super) fn wait(&self, attempt: u32, retry_after: Option<Duration>) -> Duration {
         let doubled = self
             .first_wait
             .saturating_mul(1 << (attempt - 1).min(16))
             .min(self.longest_wait);
         retry_after.map_or(doubled, |asked| asked.min(LONGEST_WAIT))
     }
-}
-
-/// What became of the events so far.
-#[derive(Debug)]
-pub(super) struct Totals {
-    /// Events that a first attempt was made for.
-    pub(super) sent: u64,
-    /// Events acknowledged, a duplicate as often as it was sent.
-    pub(super) acknowledged: u64,
-    /// Events refused, by status.
-    pub(super) refused: BTreeMap<u16, u64>,
-    /// Events given up on.
-    pub(super) failed: u64,
-    /// Attempts that were to be repeated, by status or `transport`.
-    pub(super) retried: BTreeMap<String, u64>,
-    /// Why the last of them was.
-    last_setback: Option<String>,
-    /// Of the attempts that were acknowledged.
-    pub(super) latency: Histogram,
-    /// The different events acknowledged.
-    pub(super) ledger: Ledger,
-    /// What the first refusal said, for people.
-    pub(super) first_refusal: Option<String>,
-    /// Why the last one was given up.
-    pub(super) last_failure: Option<String>,
-    /// Set when sending on was pointless.
-    pub(super) hopeless: bool,
-    /// Weight of what was not acknowledged since the last acknowledgement.
-    streak: u64,
-}
-
-impl Totals {
-    /// Nothing happened yet.
-    pub(super) fn new() -> Self {
-        Self {
-            sent: 0,
-            acknowledged: 0,
-            refused: BTreeMap::new(),
-            failed: 0,
-            retried: BTreeMap::new(),
-            last_setback: None,
-            latency: Histogram::new(),
-            ledger: Ledger::default(),
-            first_refusal: None,
-            last_failure: None,
-            hopeless: false,
-            streak: 0,
-        }
-    }
-
-    /// For the progress bar.
-    pub(super) fn counts(&self) -> Counts {
-        Counts {
-            acknowledged: self.acknowledged,
-            refused: self.refused.values().sum(),
-            failed: self.failed,
-            retried: self.retried.values().sum(),
-            last_setback: self.last_setback.clone(),
-        }
-    }
-
-    fn settle(&mut self, items: &[Item], outcome: Outcome) {
-        let events = items.len() as u64;
-        match outcome {
-            Outcome::Acknowledged { latency, rejected } => {
-                self.latency.record(latency);
-                self.streak = 0;
-                for (index, item) in items.iter().enumerate() {
-                    if rejected.contains(&index) {
-                        *self.refused.entry(StatusCode::OK.as_u16()).or_default() += 1;
-                    } else {
-                        self.acknowledged += 1;
-                        self.ledger.acknowledge(item);
-                    }
-                }
-            }
-            Outcome::Refused { status, reason } => {
-                *self.refused.entry(status.as_u16()).or_default() += events;
-                self.first_refusal.get_or_insert_with(|| format!("{status}: {reason}"));
-                self.streak += events;
-            }
-            Outcome::GivenUp { reason } => {
-                self.failed += events;
-                // What is stopped because all is hopeless must not hide why it is.
-                if !self.hopeless {
-                    self.last_failure = Some(reason);
-                }
-                self.streak += 10 * events;
-            }
-        }
-    }
-}
-
-/// The end of a parcel.
-enum Outcome {
-    /// HTTP 200: all stored but those named.
-    Acknowledged { latency: Duration, rejected: Vec<usize> },
-    /// An answer that will not change.
-    Refused { status: StatusCode, reason: String },
-    /// All attempts used up, or stopped while waiting for the next.
-    GivenUp { reason: String },
 }
 
 /// Why an attempt is worth another.
@@ -231,6 +124,11 @@ impl Sender {
         self.totals.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// What became of the events, once it is over.
+    pub(super) fn take_totals(&self) -> Totals {
+        std::mem::replace(&mut *self.totals(), Totals::new())
+    }
+
     /// Sends what comes from `parcels` over `connections` connections, until it ends or the sender is stopped.
     pub(super) async fn run(self: &Arc<Self>, parcels: mpsc::Receiver<Parcel>, connections: usize) {
         let parcels = Arc::new(tokio::sync::Mutex::new(parcels));
@@ -271,11 +169,7 @@ impl Sender {
                     reason: format!("{} (after {attempt} attempts)", setback.reason),
                 };
             }
-            {
-                let mut totals = self.totals();
-                *totals.retried.entry(setback.kind).or_default() += 1;
-                totals.last_setback = Some(setback.reason.clone());
-            }
+            self.totals().set_back(setback.kind, setback.reason.clone());
             let wait = tokio::time::sleep(self.patience.wait(attempt, setback.retry_after));
             if self.stop.run_until_cancelled(wait).await.is_none() {
                 break Outcome::GivenUp {
@@ -286,8 +180,7 @@ impl Sender {
         };
         let mut totals = self.totals();
         totals.settle(&parcel.items, outcome);
-        if totals.streak >= HOPELESS {
-            totals.hopeless = true;
+        if totals.hopeless {
             self.stop.cancel();
         }
     }
@@ -402,7 +295,7 @@ fn excerpt(body: &[u8]) -> String {
 }
 
 /// An error with its causes: reqwest's own message leaves out the one that helps.
-fn causes(error: &dyn std::error::Error) -> String {
+pub(super) fn causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(inner) = cause {

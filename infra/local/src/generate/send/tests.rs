@@ -1,6 +1,6 @@
 //! The sender against a server that misbehaves on purpose.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::future::IntoFuture as _;
 
 use axum::Router;
@@ -77,7 +77,7 @@ async fn send(events: &[Numbered], patience: Patience, script: Script) -> (Total
     let sender = Arc::new(Sender::new(url, None, patience, CancellationToken::new()).unwrap());
     sender.run(queue_of(events), 4).await;
     serving.abort();
-    let totals = std::mem::replace(&mut *sender.totals(), Totals::new());
+    let totals = sender.take_totals();
     let attempts = std::mem::take(&mut *server.attempts.lock().unwrap());
     (totals, attempts)
 }
