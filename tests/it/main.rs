@@ -6,7 +6,11 @@
 //! `WEIR_CLIENTS_NODE` (a folder with their `node_modules`).
 
 #![allow(missing_docs, unreachable_pub, reason = "a test binary has no public interface")]
-#![allow(clippy::expect_used, clippy::disallowed_methods, reason = "a test may panic, and reads where its tools are")]
+#![allow(
+    clippy::expect_used,
+    clippy::disallowed_methods,
+    reason = "a test may panic, and reads where its tools are"
+)]
 
 mod endpoint;
 mod process;

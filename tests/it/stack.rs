@@ -1,6 +1,6 @@
 //! A whole stack of its own for one test: `weir up` on free ports, its state in a temporary folder.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, ensure};
 use reqwest::{Response, StatusCode};
@@ -20,13 +20,15 @@ pub struct State {
     pub pid: i32,
     /// Addresses by name: `events`, `activity`, `loader`, `clickhouse`, `firehose`.
     pub urls: std::collections::BTreeMap<String, String>,
-    /// The processes that the supervisor started, by name.
-    pub children: Vec<ChildState>,
+    /// What the functions see, the access key included.
+    pub env_file: PathBuf,
+    /// The processes that the supervisor started.
+    pub processes: Vec<ProcessState>,
 }
 
 /// One supervised process.
 #[derive(Deserialize)]
-pub struct ChildState {
+pub struct ProcessState {
     /// Such as `clickhouse`.
     pub name: String,
     /// Its process, which leads a group of its own.
@@ -89,10 +91,24 @@ impl Stack {
         Sql::new(self.url("clickhouse"))
     }
 
+    /// A variable of the functions' environment.
+    pub fn variable(&self, name: &str) -> anyhow::Result<String> {
+        let path = read_state(self.dir())?.env_file;
+        let text = std::fs::read_to_string(&path)?;
+        let value = text
+            .lines()
+            .filter_map(|line| line.split_once('='))
+            .find(|(key, _)| *key == name);
+        Ok(value
+            .with_context(|| format!("no {name} in {}", path.display()))?
+            .1
+            .to_owned())
+    }
+
     /// The process of that name right now.
     pub fn child(&self, name: &str) -> anyhow::Result<i32> {
         let state = read_state(self.dir())?;
-        let child = state.children.iter().find(|child| child.name == name);
+        let child = state.processes.iter().find(|child| child.name == name);
         Ok(child
             .with_context(|| format!("stack.json names no process {name}"))?
             .pid)
@@ -175,7 +191,7 @@ impl Drop for Stack {
     fn drop(&mut self) {
         // A test that failed half-way: its processes must not outlive it.
         let Ok(state) = read_state(self.dir()) else { return };
-        for pid in std::iter::once(state.pid).chain(state.children.iter().map(|child| child.pid)) {
+        for pid in std::iter::once(state.pid).chain(state.processes.iter().map(|child| child.pid)) {
             if let Some(pid) = Pid::from_raw(pid) {
                 let _gone = rustix::process::kill_process_group(pid, Signal::KILL);
                 let _gone = kill_process(pid, Signal::KILL);

@@ -25,7 +25,16 @@ pub(super) async fn clients(tools: &Path) -> anyhow::Result<Clients> {
     let node = cache::folder(tools, &name, &pinned, async |folder| {
         let step = Step::begin(format!("clients: install {pinned}"));
         let mut npm = Command::new("npm");
-        npm.args(["install", "--silent", "--no-save", "--no-audit", "--no-fund", "--prefix"]).arg(folder).arg(&pinned);
+        npm.args([
+            "install",
+            "--silent",
+            "--no-save",
+            "--no-audit",
+            "--no-fund",
+            "--prefix",
+        ])
+        .arg(folder)
+        .arg(&pinned);
         command::output(&mut npm, "install Node.js (it brings npm)").await?;
         step.done();
         Ok(())
