@@ -1,2 +1,5 @@
-//! activity
-fn main() {}
+//! The `activity` function: daily, weekly and monthly active users.
+
+fn main() -> std::process::ExitCode {
+    edge::serve::<activity::Context>()
+}

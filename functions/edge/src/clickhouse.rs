@@ -123,6 +123,16 @@ pub async fn within<T>(
     }
 }
 
+/// Bounds several steps together, each of which may be bounded by [`within`].
+pub async fn within_all<T>(
+    limit: Duration,
+    work: impl Future<Output = Result<T, WarehouseError>>,
+) -> Result<T, WarehouseError> {
+    tokio::time::timeout(limit, work)
+        .await
+        .unwrap_or(Err(WarehouseError::TimedOut(limit)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

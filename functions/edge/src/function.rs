@@ -37,6 +37,13 @@ pub trait Failure: Error + Send + Sync + 'static {
     fn response(&self) -> Response<Body>;
 }
 
+/// For a function that answers everything itself.
+impl Failure for std::convert::Infallible {
+    fn response(&self) -> Response<Body> {
+        match *self {}
+    }
+}
+
 /// Answers one request: runs the handler, turns an error or a panic into a response, writes the log line.
 pub async fn answer<F: Function>(function: &F, request: Request) -> Response<Body> {
     let started = Instant::now();

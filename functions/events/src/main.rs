@@ -1,2 +1,5 @@
-//! events
-fn main() {}
+//! The `events` function: takes events over HTTP and puts them into Firehose.
+
+fn main() -> std::process::ExitCode {
+    edge::serve::<events::Context>()
+}

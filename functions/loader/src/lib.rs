@@ -1,1 +1,17 @@
-//! loader
+//! From Firehose deliveries to rows in ClickHouse.
+//!
+//! Every delivery is answered in the shape of the Firehose HTTP endpoint delivery specification 1.0
+//! (<https://docs.aws.amazon.com/firehose/latest/dev/httpdeliveryrequestresponse.html>). 200 means that each of its lines is
+//! in `events` or, when it cannot be a row, in `events_quarantine`. Anything else makes Firehose deliver again, which is
+//! safe: see [`insert`].
+
+mod context;
+mod delivery;
+mod error;
+mod handler;
+pub mod insert;
+pub mod native;
+
+pub use context::{Config, Context};
+pub use error::Error;
+pub use handler::handle;

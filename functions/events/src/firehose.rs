@@ -1,0 +1,312 @@
+//! Putting records into the stream, with bounded retries of just what was refused.
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use aws_credential_types::Credentials;
+use aws_sdk_firehose::Client;
+use aws_sdk_firehose::config::retry::RetryConfig;
+use aws_sdk_firehose::config::timeout::TimeoutConfig;
+use aws_sdk_firehose::config::{BehaviorVersion, Region};
+use aws_sdk_firehose::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_firehose::operation::put_record_batch::{PutRecordBatchError, PutRecordBatchOutput};
+use aws_sdk_firehose::primitives::Blob;
+use aws_sdk_firehose::types::Record;
+use aws_smithy_http_client::{Builder, tls};
+use edge::config::Reader;
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::pack::{Packed, calls};
+
+/// How often a record is offered to Firehose.
+pub const MAX_ATTEMPTS: u32 = 3;
+
+/// The wait before the second attempt; it doubles for the third. Half of it is random, so that clients that were refused
+/// together do not come back together.
+const FIRST_BACKOFF: Duration = Duration::from_millis(150);
+
+/// How long Firehose may take to accept a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long one call may take.
+const CALL_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a whole request may spend on Firehose.
+const MAX_BUDGET: Duration = Duration::from_secs(10);
+
+/// Which stream, as whom.
+#[derive(Debug, Clone)]
+pub struct FirehoseConfig {
+    /// `FIREHOSE_STREAM`, default `weir-events`.
+    pub stream: String,
+    /// `AWS_REGION`, required; Lambda sets it.
+    pub region: String,
+    /// `AWS_ACCESS_KEY_ID`, required; Lambda sets it.
+    pub access_key_id: String,
+    /// `AWS_SECRET_ACCESS_KEY`, required; Lambda sets it.
+    pub secret_access_key: SecretString,
+    /// `AWS_SESSION_TOKEN`; Lambda sets it.
+    pub session_token: Option<SecretString>,
+    /// `AWS_ENDPOINT_URL_FIREHOSE`; AWS's own when not set.
+    pub endpoint_url: Option<String>,
+}
+
+impl FirehoseConfig {
+    /// Reads the values.
+    pub fn read(reader: &mut Reader<'_>) -> Self {
+        FirehoseConfig {
+            stream: reader.or("FIREHOSE_STREAM", "weir-events"),
+            region: reader.required("AWS_REGION", "the region of the Firehose stream"),
+            access_key_id: reader.required("AWS_ACCESS_KEY_ID", "who puts records into Firehose"),
+            secret_access_key: reader.secret("AWS_SECRET_ACCESS_KEY", "the secret of AWS_ACCESS_KEY_ID"),
+            session_token: reader.optional("AWS_SESSION_TOKEN").map(Into::into),
+            endpoint_url: reader.optional_url("AWS_ENDPOINT_URL_FIREHOSE"),
+        }
+    }
+}
+
+/// Why some records are not in the stream.
+#[derive(Debug, thiserror::Error)]
+pub enum PutError {
+    /// Firehose throttles, fails or cannot be reached: the same may work later.
+    #[error("{} record(s) not stored after {attempts} attempt(s), the last refused with {reason}", not_stored.len())]
+    Unavailable {
+        /// The records that are not known to be stored, as indexes into what was to be put.
+        not_stored: Vec<usize>,
+        /// How often the last of them was offered.
+        attempts: u32,
+        /// The last refusal.
+        reason: String,
+    },
+    /// Firehose will refuse this until somebody changes the set-up.
+    #[error("Firehose refuses stream {stream:?} in {region}: {reason}. {advice}")]
+    Misconfigured {
+        /// The stream.
+        stream: String,
+        /// Its region.
+        region: String,
+        /// What Firehose says.
+        reason: String,
+        /// What the operator should do.
+        advice: &'static str,
+    },
+}
+
+/// The stream.
+pub struct Firehose {
+    config: FirehoseConfig,
+    /// Made by the first request: reading the system's root certificates takes milliseconds of a cold start.
+    client: OnceLock<Client>,
+}
+
+impl Firehose {
+    /// A stream that is connected to when it is first used.
+    pub fn new(config: FirehoseConfig) -> Self {
+        Firehose {
+            config,
+            client: OnceLock::new(),
+        }
+    }
+
+    /// Puts records, and returns when Firehose has all of them. What it refuses is offered again, alone, as long as
+    /// attempts and `budget` last. A call whose answer is lost is offered again too: Firehose may then have its records
+    /// twice, and `event_id` tells.
+    pub async fn put(&self, records: Vec<Packed>, budget: Duration) -> Result<(), PutError> {
+        let give_up_at = Instant::now() + budget.min(MAX_BUDGET);
+        let blobs: Vec<Blob> = records.into_iter().map(|record| Blob::new(record.data)).collect();
+        let mut waiting: Vec<usize> = (0..blobs.len()).collect();
+        let mut reason = String::new();
+        for attempt in 1..=MAX_ATTEMPTS {
+            if attempt > 1 {
+                let pause = jittered(FIRST_BACKOFF * 2_u32.pow(attempt - 2));
+                if Instant::now() + pause >= give_up_at {
+                    return Err(PutError::Unavailable {
+                        not_stored: waiting,
+                        attempts: attempt - 1,
+                        reason,
+                    });
+                }
+                tracing::warn!(
+                    records = waiting.len(),
+                    attempt,
+                    reason,
+                    "offering records to Firehose again"
+                );
+                tokio::time::sleep(pause).await;
+            }
+            let mut refused = Vec::new();
+            for call in calls(waiting.iter().map(|index| blobs[*index].as_ref().len())) {
+                let members = &waiting[call];
+                let left = give_up_at.saturating_duration_since(Instant::now());
+                match self
+                    .call(members.iter().map(|index| blobs[*index].clone()), left)
+                    .await?
+                {
+                    CallOutcome::Answered(output) => {
+                        if let Some(last) = collect_refused(&output, members, &mut refused) {
+                            reason = last;
+                        }
+                    }
+                    CallOutcome::Failed(failure) => {
+                        reason = failure;
+                        refused.extend_from_slice(members);
+                    }
+                }
+            }
+            if refused.is_empty() {
+                return Ok(());
+            }
+            waiting = refused;
+        }
+        Err(PutError::Unavailable {
+            not_stored: waiting,
+            attempts: MAX_ATTEMPTS,
+            reason,
+        })
+    }
+
+    /// One call. Only what no retry can mend is an error.
+    async fn call(&self, data: impl Iterator<Item = Blob>, limit: Duration) -> Result<CallOutcome, PutError> {
+        let records = data
+            .map(|data| Record::builder().data(data).build())
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|error| self.misconfigured(error.to_string(), "This is a bug."))?;
+        let client = self.client.get_or_init(|| client(&self.config));
+        let call = client
+            .put_record_batch()
+            .delivery_stream_name(&self.config.stream)
+            .set_records(Some(records))
+            .send();
+        match tokio::time::timeout(limit, call).await {
+            Ok(Ok(output)) => Ok(CallOutcome::Answered(output)),
+            Ok(Err(error)) => self.classify(error),
+            Err(_) => Ok(CallOutcome::Failed("no answer in time".to_owned())),
+        }
+    }
+
+    fn classify(&self, error: SdkError<PutRecordBatchError>) -> Result<CallOutcome, PutError> {
+        let text = || DisplayErrorContext(&error).to_string();
+        match &error {
+            SdkError::TimeoutError(_) => Ok(CallOutcome::Failed("no answer in time".to_owned())),
+            SdkError::DispatchFailure(_) | SdkError::ResponseError(_) => Ok(CallOutcome::Failed(text())),
+            SdkError::ServiceError(service) => {
+                let code = service.err().code().unwrap_or_default();
+                match advice(code) {
+                    Some(advice) => {
+                        let said = service.err().message().unwrap_or_default();
+                        Err(self.misconfigured(format!("{code}: {said}"), advice))
+                    }
+                    None => Ok(CallOutcome::Failed(format!(
+                        "{code} ({})",
+                        service.raw().status().as_u16()
+                    ))),
+                }
+            }
+            _ => Err(self.misconfigured(text(), "Check AWS_REGION and AWS_ENDPOINT_URL_FIREHOSE.")),
+        }
+    }
+
+    fn misconfigured(&self, reason: String, advice: &'static str) -> PutError {
+        let FirehoseConfig { stream, region, .. } = &self.config;
+        PutError::Misconfigured {
+            stream: stream.clone(),
+            region: region.clone(),
+            reason,
+            advice,
+        }
+    }
+}
+
+enum CallOutcome {
+    Answered(PutRecordBatchOutput),
+    /// Nothing of the call is known to be stored.
+    Failed(String),
+}
+
+/// Notes which of `members` the answer says were refused, and returns why the last was.
+fn collect_refused(output: &PutRecordBatchOutput, members: &[usize], refused: &mut Vec<usize>) -> Option<String> {
+    let entries = output.request_responses();
+    if entries.len() != members.len() {
+        // An answer that does not say which records it speaks of acknowledges none.
+        refused.extend_from_slice(members);
+        return Some(format!("{} results for {} records", entries.len(), members.len()));
+    }
+    let mut reason = None;
+    for (entry, index) in entries.iter().zip(members) {
+        if let Some(code) = entry.error_code() {
+            refused.push(*index);
+            reason = Some(code.to_owned());
+        }
+    }
+    reason
+}
+
+/// What an operator should do about a refusal that no retry mends; `None` for the others.
+fn advice(code: &str) -> Option<&'static str> {
+    match code {
+        "ResourceNotFoundException" => Some("Create the stream, or set FIREHOSE_STREAM and AWS_REGION to where it is."),
+        "AccessDeniedException" => Some("Allow firehose:PutRecordBatch on the stream to this function's role."),
+        "UnrecognizedClientException"
+        | "InvalidClientTokenId"
+        | "InvalidSignatureException"
+        | "ExpiredTokenException"
+        | "MissingAuthenticationTokenException"
+        | "SignatureDoesNotMatch" => {
+            Some("Check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, and the clock.")
+        }
+        "InvalidArgumentException" | "ValidationException" | "SerializationException" | "InvalidSourceException" => {
+            Some("Check that the stream takes direct puts.")
+        }
+        "InvalidKMSResourceException" => Some("Check the stream's encryption key."),
+        _ => None,
+    }
+}
+
+/// Between half of a duration and all of it.
+fn jittered(pause: Duration) -> Duration {
+    // Each RandomState has other keys: randomness enough to spread clients out.
+    let random = RandomState::new().build_hasher().finish() % 1024;
+    pause / 2 + (pause / 2) * (random as u32) / 1024
+}
+
+fn client(config: &FirehoseConfig) -> Client {
+    let credentials = Credentials::new(
+        config.access_key_id.clone(),
+        config.secret_access_key.expose_secret().to_owned(),
+        config
+            .session_token
+            .as_ref()
+            .map(|token| token.expose_secret().to_owned()),
+        None,
+        "environment",
+    );
+    let plain_http = config
+        .endpoint_url
+        .as_deref()
+        .is_some_and(|url| url.starts_with("http://"));
+    let http = if plain_http {
+        Builder::new().build_http()
+    } else {
+        Builder::new()
+            .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring))
+            .build_https()
+    };
+    let timeouts = TimeoutConfig::builder()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .operation_attempt_timeout(CALL_TIMEOUT)
+        .operation_timeout(CALL_TIMEOUT)
+        .build();
+    let mut builder = aws_sdk_firehose::Config::builder()
+        .behavior_version(BehaviorVersion::v2026_01_12())
+        .region(Region::new(config.region.clone()))
+        .credentials_provider(credentials)
+        .http_client(http)
+        // `put` retries, because only it knows which records were refused.
+        .retry_config(RetryConfig::disabled())
+        .timeout_config(timeouts);
+    if let Some(url) = &config.endpoint_url {
+        builder = builder.endpoint_url(url);
+    }
+    Client::from_conf(builder.build())
+}

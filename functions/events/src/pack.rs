@@ -1,0 +1,139 @@
+//! Packing lines into Firehose records, and records into calls.
+//!
+//! Firehose bills each record rounded up to 5 KB, so a record holds as many lines as fit.
+
+use std::ops::Range;
+
+/// Largest record, before base64
+/// (<https://docs.aws.amazon.com/firehose/latest/APIReference/API_PutRecordBatch.html>: 1,000 KiB).
+pub const MAX_RECORD_BYTES: usize = 1_024_000;
+
+/// Most records in a call.
+pub const MAX_CALL_RECORDS: usize = 500;
+
+/// Largest call. The API says 4 MB «for the entire request»; counted here in base64, as it travels, which holds whichever
+/// way it is meant.
+pub const MAX_CALL_BYTES: usize = 4 * 1024 * 1024;
+
+/// What the JSON around a record takes in a call: `{"Data":"…"},`.
+const RECORD_OVERHEAD_BYTES: usize = 12;
+
+/// One Firehose record: whole lines.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Packed {
+    /// The lines, each with its line feed.
+    pub data: Vec<u8>,
+    /// Which of the lines given to [`pack`] it holds.
+    pub lines: Range<usize>,
+}
+
+/// A line that no record can hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("line {index} has {bytes} bytes, a record holds {MAX_RECORD_BYTES}")]
+pub struct TooLong {
+    /// Which line.
+    pub index: usize,
+    /// Its length.
+    pub bytes: usize,
+}
+
+/// Packs lines, in order, into as few records as that allows.
+pub fn pack<'a>(lines: impl IntoIterator<Item = &'a [u8]>) -> Result<Vec<Packed>, TooLong> {
+    let mut records: Vec<Packed> = Vec::new();
+    for (index, line) in lines.into_iter().enumerate() {
+        if line.len() > MAX_RECORD_BYTES {
+            return Err(TooLong {
+                index,
+                bytes: line.len(),
+            });
+        }
+        match records.last_mut() {
+            Some(record) if record.data.len() + line.len() <= MAX_RECORD_BYTES => {
+                record.data.extend_from_slice(line);
+                record.lines.end = index + 1;
+            }
+            _ => records.push(Packed {
+                data: line.to_vec(),
+                lines: index..index + 1,
+            }),
+        }
+    }
+    Ok(records)
+}
+
+/// Splits records of these lengths, in order, into calls that keep both limits.
+pub fn calls(lengths: impl IntoIterator<Item = usize>) -> Vec<Range<usize>> {
+    let mut calls: Vec<Range<usize>> = Vec::new();
+    let mut call_bytes = 0;
+    for (index, length) in lengths.into_iter().enumerate() {
+        let bytes = length.div_ceil(3) * 4 + RECORD_OVERHEAD_BYTES;
+        match calls.last_mut() {
+            Some(call) if call.len() < MAX_CALL_RECORDS && call_bytes + bytes <= MAX_CALL_BYTES => {
+                call.end = index + 1;
+                call_bytes += bytes;
+            }
+            _ => {
+                calls.push(index..index + 1);
+                call_bytes = bytes;
+            }
+        }
+    }
+    calls
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn limits_are_kept_exactly() {
+        let full = vec![b'x'; MAX_RECORD_BYTES];
+        assert_eq!(pack([&full[..]]).unwrap().len(), 1);
+        assert_eq!(pack([&full[1..], b"x"]).unwrap().len(), 1);
+        assert_eq!(pack([&full[1..], b"xx"]).unwrap().len(), 2);
+        let too_long = [&full[..], b"x"].concat();
+        assert_eq!(
+            pack([b"x", &too_long[..]]),
+            Err(TooLong {
+                index: 1,
+                bytes: MAX_RECORD_BYTES + 1
+            })
+        );
+        assert_eq!(pack([]), Ok(vec![]));
+
+        assert_eq!(calls([1; 1001]), [0..500, 500..1000, 1000..1001]);
+        assert_eq!(calls([MAX_RECORD_BYTES; 7]), [0..3, 3..6, 6..7]);
+        assert!(calls([]).is_empty());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(16))]
+
+        #[test]
+        fn nothing_is_lost_or_reordered(lengths in prop::collection::vec(1_usize..600_000, 0..20)) {
+            let lines: Vec<Vec<u8>> =
+                lengths.iter().enumerate().map(|(at, length)| vec![at as u8; *length]).collect();
+            let records = pack(lines.iter().map(Vec::as_slice)).unwrap();
+            let joined: Vec<u8> = records.iter().flat_map(|record| record.data.clone()).collect();
+            prop_assert!(joined == lines.concat());
+            let mut next = 0;
+            for record in &records {
+                prop_assert!(record.data.len() <= MAX_RECORD_BYTES);
+                prop_assert_eq!(record.lines.start, next);
+                prop_assert!(record.data == lines[record.lines.clone()].concat());
+                next = record.lines.end;
+            }
+            prop_assert_eq!(next, lines.len());
+            let mut next = 0;
+            for call in calls(records.iter().map(|record| record.data.len())) {
+                prop_assert_eq!(call.start, next);
+                let base64: usize = records[call.clone()].iter().map(|record| record.data.len().div_ceil(3) * 4).sum();
+                prop_assert!(base64 <= MAX_CALL_BYTES && call.len() <= MAX_CALL_RECORDS);
+                next = call.end;
+            }
+            prop_assert_eq!(next, records.len());
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! Reading a delivery: JSON around base64 around lines.
+
+use std::borrow::Cow;
+use std::io::Read;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use event_model::{Record, Row};
+use flate2::read::MultiGzDecoder;
+use serde::Deserialize;
+
+use crate::error::{Error, MAX_INFLATED_BYTES};
+use crate::insert::Rejected;
+
+/// The body of a delivery request.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Delivery<'a> {
+    /// The id that the answer must repeat.
+    #[serde(borrow)]
+    pub(crate) request_id: Cow<'a, str>,
+    /// The records, in base64.
+    #[serde(borrow)]
+    records: Vec<DeliveredRecord<'a>>,
+}
+
+#[derive(Debug, Deserialize)]
+struct DeliveredRecord<'a> {
+    #[serde(borrow)]
+    data: Cow<'a, str>,
+}
+
+/// What a delivery's lines are.
+#[derive(Debug, Default)]
+pub(crate) struct Lines {
+    /// Those that are rows.
+    pub(crate) rows: Vec<Row>,
+    /// Those that cannot be.
+    pub(crate) rejected: Vec<Rejected>,
+}
+
+/// The body, inflated when it is compressed.
+pub(crate) fn inflate<'a>(encoding: Option<&str>, body: &'a [u8]) -> Result<Cow<'a, [u8]>, Error> {
+    match encoding.unwrap_or_default().trim().to_ascii_lowercase().as_str() {
+        "" | "identity" => Ok(Cow::Borrowed(body)),
+        "gzip" => {
+            let mut inflated = Vec::new();
+            let mut decoder = MultiGzDecoder::new(body).take(MAX_INFLATED_BYTES as u64 + 1);
+            decoder.read_to_end(&mut inflated).map_err(|_| Error::BrokenGzip)?;
+            if inflated.len() > MAX_INFLATED_BYTES {
+                Err(Error::InflatesTooFar)
+            } else {
+                Ok(Cow::Owned(inflated))
+            }
+        }
+        _ => Err(Error::UnknownEncoding),
+    }
+}
+
+impl<'a> Delivery<'a> {
+    /// Parses the body.
+    pub(crate) fn parse(body: &'a [u8]) -> Result<Self, Error> {
+        serde_json::from_slice(body).map_err(Error::NotADelivery)
+    }
+
+    /// Each line of each record, as a row or as what is wrong with it. Empty lines are nothing.
+    pub(crate) fn lines(&self) -> Lines {
+        let mut lines = Lines::default();
+        for record in &self.records {
+            let Ok(data) = STANDARD.decode(record.data.as_bytes()) else {
+                lines.rejected.push(Rejected {
+                    stage: "decode",
+                    code: "not_base64",
+                    reason: "the record is not base64".to_owned(),
+                    field: "",
+                    raw: record.data.as_bytes().to_vec(),
+                });
+                continue;
+            };
+            for line in data
+                .split(|byte| *byte == b'\n')
+                .filter(|line| !line.trim_ascii().is_empty())
+            {
+                match Record::from_line(line) {
+                    Ok(record) => lines.rows.push(record.into()),
+                    Err(error) => lines.rejected.push(Rejected {
+                        stage: error.stage(),
+                        code: error.code(),
+                        reason: error.to_string(),
+                        field: error.field().unwrap_or_default(),
+                        raw: line.to_vec(),
+                    }),
+                }
+            }
+        }
+        lines
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const GOOD: &str = concat!(
+        r#"{"event_id":"00000000-0000-0000-0000-000000000007","received_at":"2024-05-17T10:20:31.500Z","#,
+        r#""dt":"2024-05-17T10:20:30Z","name":"view","user_id":1,"url":"http://site/main","obj":"page","#,
+        r#""obj_id":"","product_id":0,"amount":0.0,"exp":{}}"#
+    );
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn lines(records: &[&[u8]]) -> Lines {
+        let records: Vec<_> = records
+            .iter()
+            .map(|data| serde_json::json!({ "data": STANDARD.encode(data) }))
+            .collect();
+        let body = serde_json::json!({ "requestId": "r", "timestamp": 1, "records": records }).to_string();
+        Delivery::parse(body.as_bytes()).unwrap().lines()
+    }
+
+    #[test]
+    fn one_bad_line_does_not_cost_the_others() {
+        let packed = format!("{GOOD}\n\n{{\n{GOOD}");
+        let lines = lines(&[packed.as_bytes(), b"", b"\xFF\n", GOOD.as_bytes()]);
+        assert_eq!(lines.rows.len(), 3);
+        let found: Vec<_> = lines
+            .rejected
+            .iter()
+            .map(|bad| (bad.stage, bad.code, bad.raw.as_slice()))
+            .collect();
+        assert_eq!(
+            found,
+            [("json", "not_json", &b"{"[..]), ("decode", "not_utf8", b"\xFF")]
+        );
+    }
+
+    #[test]
+    fn a_record_that_is_not_base64_is_kept() {
+        let body = r#"{"requestId":"r","timestamp":1,"records":[{"data":"!"},{"data":""}]}"#;
+        let lines = Delivery::parse(body.as_bytes()).unwrap().lines();
+        assert_eq!((lines.rows.len(), lines.rejected.len()), (0, 1));
+        assert_eq!(
+            (lines.rejected[0].code, &lines.rejected[0].raw[..]),
+            ("not_base64", &b"!"[..])
+        );
+    }
+
+    #[test]
+    fn encodings() {
+        assert_eq!(*inflate(None, b"x").unwrap(), *b"x");
+        assert_eq!(*inflate(Some("GZIP"), &gzip(b"x")).unwrap(), *b"x");
+        assert!(matches!(inflate(Some("gzip"), b"x"), Err(Error::BrokenGzip)));
+        assert!(matches!(inflate(Some("br"), b"x"), Err(Error::UnknownEncoding)));
+        let bomb = gzip(&vec![0; MAX_INFLATED_BYTES + 1]);
+        assert!(matches!(inflate(Some("gzip"), &bomb), Err(Error::InflatesTooFar)));
+    }
+
+    proptest! {
+        #[test]
+        fn no_record_is_dropped_unseen(data in prop::collection::vec(any::<u8>(), 1..100)) {
+            let expected = data.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty()).count();
+            let lines = lines(&[&data]);
+            prop_assert_eq!(lines.rows.len() + lines.rejected.len(), expected);
+        }
+    }
+}

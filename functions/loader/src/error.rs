@@ -1,0 +1,104 @@
+//! Everything that a delivery can fail with, in one catalogue. No status is 413: Firehose drops what gets one.
+
+use edge::clickhouse::WarehouseError;
+use http::StatusCode;
+
+/// Most bytes that a compressed delivery may inflate to. Firehose itself buffers at most 64 MiB.
+pub(crate) const MAX_INFLATED_BYTES: usize = 64 * 1024 * 1024;
+
+/// Why a delivery failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The access key is missing or another.
+    #[error("wrong access key")]
+    WrongKey,
+    /// Firehose posts.
+    #[error("method not allowed")]
+    MethodNotAllowed,
+    /// Not protocol version 1.0.
+    #[error("unknown protocol version")]
+    UnknownVersion,
+    /// Neither gzip nor plain.
+    #[error("unknown content encoding")]
+    UnknownEncoding,
+    /// Not gzip, though it says so.
+    #[error("broken gzip")]
+    BrokenGzip,
+    /// More than [`MAX_INFLATED_BYTES`].
+    #[error("inflates to more than {MAX_INFLATED_BYTES} bytes")]
+    InflatesTooFar,
+    /// Not the JSON of a delivery.
+    #[error("not a delivery: {0}")]
+    NotADelivery(#[source] serde_json::Error),
+    /// The request id in the body is not that of the header.
+    #[error("two request ids")]
+    TwoRequestIds,
+    /// No time is left to insert.
+    #[error("no time left")]
+    NoTime,
+    /// ClickHouse did not take the rows.
+    #[error(transparent)]
+    Warehouse(#[from] WarehouseError),
+}
+
+impl Error {
+    /// A stable name for the reason.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Error::WrongKey => "wrong_key",
+            Error::MethodNotAllowed => "method_not_allowed",
+            Error::UnknownVersion => "unknown_protocol_version",
+            Error::UnknownEncoding => "unknown_encoding",
+            Error::BrokenGzip => "broken_gzip",
+            Error::InflatesTooFar => "inflates_too_far",
+            Error::NotADelivery(_) => "not_a_delivery",
+            Error::TwoRequestIds => "two_request_ids",
+            Error::NoTime => "no_time",
+            Error::Warehouse(error) => error.code(),
+        }
+    }
+
+    /// The HTTP status. Firehose tries every one of these again.
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Error::WrongKey => StatusCode::UNAUTHORIZED,
+            Error::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Error::UnknownVersion
+            | Error::UnknownEncoding
+            | Error::BrokenGzip
+            | Error::InflatesTooFar
+            | Error::NotADelivery(_)
+            | Error::TwoRequestIds => StatusCode::BAD_REQUEST,
+            Error::NoTime => StatusCode::SERVICE_UNAVAILABLE,
+            Error::Warehouse(error) => match error {
+                WarehouseError::Unreachable(_) | WarehouseError::TimedOut(_) => StatusCode::SERVICE_UNAVAILABLE,
+                WarehouseError::Refused { .. } | WarehouseError::Garbled(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            },
+        }
+    }
+
+    /// What goes into `errorMessage`, which ends up in Firehose's logs and backup records.
+    pub fn message(&self) -> String {
+        match self {
+            Error::WrongKey => "the access key is missing or wrong".to_owned(),
+            Error::MethodNotAllowed => "deliveries are posted".to_owned(),
+            Error::UnknownVersion => "only protocol version 1.0 is spoken here".to_owned(),
+            Error::UnknownEncoding => "the content encoding is neither gzip nor absent".to_owned(),
+            Error::BrokenGzip => "the body is not gzip".to_owned(),
+            Error::InflatesTooFar => format!("the body inflates to more than {MAX_INFLATED_BYTES} bytes"),
+            Error::NotADelivery(error) => {
+                format!(
+                    "the body is not a delivery (line {}, column {})",
+                    error.line(),
+                    error.column()
+                )
+            }
+            Error::TwoRequestIds => "the request id of the body is not that of the header".to_owned(),
+            Error::NoTime => "no time was left to insert".to_owned(),
+            Error::Warehouse(WarehouseError::Refused { code: Some(code), .. }) => {
+                format!("ClickHouse refused the rows with exception {code}")
+            }
+            Error::Warehouse(error) => error.to_string(),
+        }
+    }
+}

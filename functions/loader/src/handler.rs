@@ -1,0 +1,105 @@
+//! One delivery, from the access key to the answer.
+
+use edge::{Body, Request, Response, deadline, respond};
+use http::header::CONTENT_ENCODING;
+use http::{HeaderMap, Method, StatusCode};
+use jiff::Timestamp;
+use secrecy::ExposeSecret;
+use subtle::ConstantTimeEq;
+
+use crate::context::Context;
+use crate::delivery::{Delivery, inflate};
+use crate::error::Error;
+use crate::insert;
+
+const ACCESS_KEY: &str = "x-amz-firehose-access-key";
+const REQUEST_ID: &str = "x-amz-firehose-request-id";
+const PROTOCOL_VERSION: &str = "x-amz-firehose-protocol-version";
+
+/// Longest `errorMessage` that Firehose reads, in characters.
+const MAX_MESSAGE_CHARS: usize = 8192;
+
+/// Answers one delivery. Also what fails is answered in the protocol's shape.
+pub async fn handle(context: &Context, request: Request) -> Response<Body> {
+    let now = (context.now)();
+    let header_id = header(request.headers(), REQUEST_ID).unwrap_or_default().to_owned();
+    match deliver(context, &request, now).await {
+        Ok(request_id) => reply(StatusCode::OK, &request_id, now, None),
+        Err(error) => {
+            log(&error, &header_id);
+            reply(error.status(), &header_id, now, Some(&error.message()))
+        }
+    }
+}
+
+/// Checks the delivery, inserts its rows, and returns its request id.
+async fn deliver(context: &Context, request: &Request, now: Timestamp) -> Result<String, Error> {
+    let headers = request.headers();
+    // First of all, and in the same time wherever the first difference is.
+    let key = headers.get(ACCESS_KEY).map(|key| key.as_bytes()).unwrap_or_default();
+    if !bool::from(key.ct_eq(context.access_key.expose_secret().as_bytes())) {
+        return Err(Error::WrongKey);
+    }
+    if request.method() != Method::POST {
+        return Err(Error::MethodNotAllowed);
+    }
+    if header(headers, PROTOCOL_VERSION).is_some_and(|version| version != "1.0") {
+        return Err(Error::UnknownVersion);
+    }
+    let encoding = headers
+        .get(CONTENT_ENCODING)
+        .map(|encoding| encoding.to_str().unwrap_or("unreadable"));
+    let body = inflate(encoding, request.body())?;
+    let delivery = Delivery::parse(&body)?;
+    if header(headers, REQUEST_ID).is_some_and(|id| id != delivery.request_id) {
+        return Err(Error::TwoRequestIds);
+    }
+    let lines = delivery.lines();
+    let (rows, rejected) = (lines.rows.len(), lines.rejected.len());
+    let budget = deadline::remaining(request, now);
+    if budget.is_zero() {
+        return Err(Error::NoTime);
+    }
+    let work = async {
+        insert::rows(&context.clickhouse, lines.rows, budget).await?;
+        insert::quarantine(&context.clickhouse, &lines.rejected, &delivery.request_id, budget).await
+    };
+    edge::clickhouse::within_all(budget, work).await?;
+    if rejected > 0 {
+        tracing::warn!(request_id = %delivery.request_id, rows, rejected, "some lines went to quarantine");
+    } else {
+        tracing::info!(request_id = %delivery.request_id, rows, "delivered");
+    }
+    Ok(delivery.request_id.into_owned())
+}
+
+fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
+}
+
+fn log(error: &Error, request_id: &str) {
+    let source = std::error::Error::source(error).map(ToString::to_string);
+    if error.status().is_server_error() {
+        tracing::error!(request_id, code = error.code(), %error, source, "delivery failed");
+    } else {
+        tracing::warn!(request_id, code = error.code(), %error, "delivery refused");
+    }
+}
+
+/// An answer in the protocol's shape: exactly these fields, exactly this content type, the time as a number.
+pub(crate) fn reply(
+    status: StatusCode,
+    request_id: &str,
+    now: Timestamp,
+    error_message: Option<&str>,
+) -> Response<Body> {
+    let mut body = serde_json::json!({ "requestId": request_id, "timestamp": now.as_millisecond() });
+    if let Some(message) = error_message {
+        let message: String = message.chars().take(MAX_MESSAGE_CHARS).collect();
+        body["errorMessage"] = message.into();
+    }
+    respond::json(status, body.to_string())
+}
+
+#[cfg(test)]
+mod tests;

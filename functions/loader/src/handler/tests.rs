@@ -1,0 +1,222 @@
+//! The handler against a small server that answers as ClickHouse does.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+
+use edge::Function;
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+
+use super::*;
+
+/// `{…}` lines of one event each, in two months, and one line that is none, in base64.
+fn delivery() -> String {
+    let line = |id: u8, month: u8| {
+        format!(
+            concat!(
+                r#"{{"event_id":"00000000-0000-0000-0000-0000000000{:02}","received_at":"2024-05-17T10:20:31.500Z","#,
+                r#""dt":"2024-{:02}-17T10:20:30Z","name":"view","user_id":1,"url":"http://site/main","obj":"page","#,
+                r#""obj_id":"","product_id":0,"amount":0.0,"exp":{{}}}}"#,
+                "\n"
+            ),
+            id, month
+        )
+    };
+    use base64::Engine;
+    let data = base64::engine::general_purpose::STANDARD
+        .encode([line(1, 5), "broken\n".to_owned(), line(2, 6), line(3, 5)].concat());
+    json!({ "requestId": "r-1", "timestamp": 1, "records": [{ "data": data }] }).to_string()
+}
+
+struct Fake {
+    context: Context,
+    /// The parameters of each insert.
+    inserts: Arc<Mutex<Vec<(String, String)>>>,
+}
+
+impl Fake {
+    /// A ClickHouse that answers with these statuses, then with 200.
+    async fn start(statuses: impl IntoIterator<Item = u16>) -> Fake {
+        let inserts = Arc::new(Mutex::new(Vec::new()));
+        let statuses = Arc::new(Mutex::new(statuses.into_iter().collect::<VecDeque<u16>>()));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let shared = Arc::clone(&inserts);
+        tokio::spawn(async move {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                let (shared, statuses) = (Arc::clone(&shared), Arc::clone(&statuses));
+                tokio::spawn(hyper::server::conn::http1::Builder::new().serve_connection(
+                    TokioIo::new(stream),
+                    service_fn(move |request| insert(Arc::clone(&shared), Arc::clone(&statuses), request)),
+                ));
+            }
+        });
+        Fake {
+            context: context(&url),
+            inserts,
+        }
+    }
+
+    async fn deliver(&self, request: http::request::Builder, body: impl Into<Body>) -> (u16, Value) {
+        let response = Function::handle(&self.context, request.body(body.into()).unwrap())
+            .await
+            .unwrap();
+        assert_eq!(response.headers()["content-type"], "application/json");
+        let body: Value = serde_json::from_slice(response.body()).unwrap();
+        assert!(body["timestamp"].is_u64());
+        (response.status().as_u16(), body)
+    }
+
+    fn tables(&self) -> Vec<String> {
+        let inserts = self.inserts.lock().unwrap();
+        inserts
+            .iter()
+            .map(|(query, _)| query.split(' ').nth(2).unwrap().to_owned())
+            .collect()
+    }
+}
+
+fn context(url: &str) -> Context {
+    let lookup = |key: &str| match key {
+        "FIREHOSE_ACCESS_KEY" => Some("secret".to_owned()),
+        "CLICKHOUSE_URL" => Some(url.to_owned()),
+        _ => None,
+    };
+    Context {
+        now: || "2024-05-17T10:20:32Z".parse().unwrap(),
+        ..Context::from_lookup(&lookup).unwrap()
+    }
+}
+
+async fn insert(
+    inserts: Arc<Mutex<Vec<(String, String)>>>,
+    statuses: Arc<Mutex<VecDeque<u16>>>,
+    request: hyper::Request<Incoming>,
+) -> Result<hyper::Response<Full<Bytes>>, hyper::Error> {
+    let (parts, body) = request.into_parts();
+    body.collect().await?;
+    let request = http::Request::from_parts(parts, Body::Empty);
+    let parameter = |name| edge::route::query(&request, name).unwrap();
+    inserts
+        .lock()
+        .unwrap()
+        .push((parameter("query"), parameter("insert_deduplication_token")));
+    let status = statuses.lock().unwrap().pop_front().unwrap_or(200);
+    let text = if status == 200 {
+        ""
+    } else {
+        "Code: 241. DB::Exception: Memory limit exceeded for 'secret data'"
+    };
+    let mut response = hyper::Response::new(Full::new(Bytes::from(text)));
+    *response.status_mut() = StatusCode::from_u16(status).unwrap();
+    Ok(response)
+}
+
+fn post() -> http::request::Builder {
+    http::Request::post("/")
+        .header(ACCESS_KEY, "secret")
+        .header(REQUEST_ID, "r-1")
+        .header(PROTOCOL_VERSION, "1.0")
+}
+
+#[tokio::test]
+async fn delivered_means_inserted() {
+    let fake = Fake::start([]).await;
+    let (status, body) = fake.deliver(post(), delivery()).await;
+    assert_eq!(
+        (status, body),
+        (200, json!({ "requestId": "r-1", "timestamp": 1_715_941_232_000_u64 }))
+    );
+    assert_eq!(fake.tables(), ["events", "events", "events_quarantine"]);
+    let (status, _) = fake.deliver(post(), delivery()).await;
+    assert_eq!(status, 200);
+    let inserts = fake.inserts.lock().unwrap();
+    assert_eq!(
+        inserts[..3],
+        inserts[3..],
+        "a delivery that comes again has the same tokens"
+    );
+    let tokens: std::collections::BTreeSet<_> = inserts.iter().map(|(_, token)| token).collect();
+    assert_eq!(tokens.len(), 3);
+}
+
+#[tokio::test]
+async fn an_empty_delivery_is_delivered() {
+    let fake = Fake::start([]).await;
+    let (status, _) = fake
+        .deliver(post(), r#"{"requestId":"r-1","timestamp":1,"records":[]}"#)
+        .await;
+    assert_eq!((status, fake.tables().len()), (200, 0));
+}
+
+#[tokio::test]
+async fn what_clickhouse_refuses_is_delivered_again() {
+    let fake = Fake::start([200, 500]).await;
+    let (status, body) = fake.deliver(post(), delivery()).await;
+    assert_eq!(status, 500);
+    assert_eq!(body["errorMessage"], "ClickHouse refused the rows with exception 241");
+    assert_eq!(body["requestId"], "r-1");
+    assert_eq!(fake.tables().len(), 2);
+}
+
+#[tokio::test]
+async fn no_clickhouse_is_503() {
+    let gone = tokio::net::TcpListener::bind("127.0.0.1:0")
+        .await
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let fake = Fake {
+        context: context(&format!("http://{gone}")),
+        inserts: Arc::default(),
+    };
+    let (status, body) = fake.deliver(post(), delivery()).await;
+    assert_eq!(
+        (status, body["errorMessage"].as_str()),
+        (503, Some("ClickHouse cannot be reached"))
+    );
+}
+
+#[tokio::test]
+async fn refusals_have_the_protocols_shape() {
+    let fake = Fake::start([]).await;
+    let good = || http::Request::post("/").header(ACCESS_KEY, "secret");
+    for (request, body, status, message) in [
+        (http::Request::post("/"), "", 401, "access key"),
+        (
+            http::Request::post("/").header(ACCESS_KEY, "secre"),
+            "",
+            401,
+            "access key",
+        ),
+        (
+            http::Request::post("/").header(ACCESS_KEY, "secret2"),
+            "",
+            401,
+            "access key",
+        ),
+        (http::Request::get("/").header(ACCESS_KEY, "secret"), "", 405, "posted"),
+        (good().header(PROTOCOL_VERSION, "2.0"), "", 400, "version 1.0"),
+        (good().header("content-encoding", "br"), "", 400, "encoding"),
+        (good().header("content-encoding", "gzip"), "x", 400, "gzip"),
+        (good(), "", 400, "not a delivery"),
+        (good(), r#"{"records":[]}"#, 400, "not a delivery"),
+        (
+            good().header(REQUEST_ID, "r-2"),
+            r#"{"requestId":"r-1","timestamp":1,"records":[]}"#,
+            400,
+            "request id",
+        ),
+    ] {
+        let (found, answer) = fake.deliver(request, body).await;
+        assert_eq!(found, status, "{answer}");
+        assert!(answer["errorMessage"].as_str().unwrap().contains(message), "{answer}");
+    }
+    assert_eq!(fake.tables().len(), 0);
+    let response = fake.context.too_large(7);
+    assert_eq!(response.status(), 400, "Firehose drops what is answered 413");
+}

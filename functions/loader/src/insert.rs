@@ -1,0 +1,222 @@
+//! Inserting rows, exactly once as far as ClickHouse goes.
+//!
+//! Rows are grouped by month, because one insert block must not touch many partitions, and each group goes as one block in
+//! the Native format with an `insert_deduplication_token`: a hash of its rows. Firehose repeats a delivery with the same
+//! records, but keeps its request id the same only "in a best-effort manner", so the rows themselves are the identity.
+//! They are sorted before they are hashed, so their order does not matter; each holds its event_id, so two groups are
+//! never equal by chance. A delivery that failed half-way is delivered again whole: the groups that were inserted before
+//! are recognised and skipped. Two copies of one event in different groups, or in one, are left to the table's engine,
+//! which keeps one per sorting key.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+use clickhouse::Client;
+use edge::clickhouse::{SEND_TIMEOUT, WarehouseError, within};
+use event_model::Row;
+use twox_hash::XxHash3_128;
+
+use crate::native::{self, Block};
+
+/// The statement that a block of rows follows.
+const INSERT_EVENTS: &str = "INSERT INTO events (dt, name, user_id, url, obj, obj_id, product_id, amount, exp, event_id, \
+                             received_at) FORMAT Native";
+
+/// The statement that a block of rejected lines follows.
+const INSERT_QUARANTINE: &str =
+    "INSERT INTO events_quarantine (stage, code, reason, field, raw, request_id) FORMAT Native";
+
+/// How much is handed to the connection at a time.
+const CHUNK_BYTES: usize = 1 << 20;
+
+/// A line that cannot be a row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rejected {
+    /// At which step it failed.
+    pub stage: &'static str,
+    /// A stable name for the reason.
+    pub code: &'static str,
+    /// The reason in a sentence.
+    pub reason: String,
+    /// The field at fault, or empty.
+    pub field: &'static str,
+    /// The bytes as they came.
+    pub raw: Vec<u8>,
+}
+
+/// Rows of one month, in the table's order, as a block.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Group {
+    /// `toYYYYMM(dt)`.
+    pub month: u32,
+    /// How many rows.
+    pub rows: usize,
+    /// The Native block.
+    pub block: Bytes,
+    /// The `insert_deduplication_token`.
+    pub token: String,
+}
+
+/// Inserts rows into `events`, one insert a month, each taking at most `limit`. Inserting the same rows again, in any
+/// order, changes nothing.
+pub async fn rows(client: &Client, rows: Vec<Row>, limit: Duration) -> Result<(), WarehouseError> {
+    for group in groups(rows) {
+        tracing::debug!(month = group.month, rows = group.rows, token = group.token, "inserting");
+        send(client, INSERT_EVENTS, group.block, &group.token, limit).await?;
+    }
+    Ok(())
+}
+
+/// Keeps lines that cannot be rows. The same lines of the same request are kept once.
+pub async fn quarantine(
+    client: &Client,
+    rejected: &[Rejected],
+    request_id: &str,
+    limit: Duration,
+) -> Result<(), WarehouseError> {
+    if rejected.is_empty() {
+        return Ok(());
+    }
+    let block = Bytes::from(quarantine_block(rejected, request_id));
+    let token = token("quarantine", &block);
+    send(client, INSERT_QUARANTINE, block, &token, limit).await
+}
+
+/// Groups rows by month, each group sorted by the table's sorting key.
+pub fn groups(rows: Vec<Row>) -> Vec<Group> {
+    let mut months: BTreeMap<u32, Vec<Row>> = BTreeMap::new();
+    for row in rows {
+        months.entry(month(row.dt)).or_default().push(row);
+    }
+    months
+        .into_iter()
+        .map(|(month, mut rows)| {
+            rows.sort_by(by_sorting_key);
+            let block = Bytes::from(rows_block(&rows));
+            Group {
+                month,
+                rows: rows.len(),
+                token: token("events", &block),
+                block,
+            }
+        })
+        .collect()
+}
+
+/// `ORDER BY (dt, name, obj, obj_id, event_id)`, and then whatever makes the order of any two different rows certain, so
+/// that the same rows always give the same block. UUIDs are compared as ClickHouse does: as a number of two halves.
+fn by_sorting_key(a: &Row, b: &Row) -> std::cmp::Ordering {
+    let key = |row: &Row| {
+        (
+            row.dt,
+            row.event_id,
+            row.received_at,
+            row.user_id,
+            row.product_id,
+            row.amount.to_bits(),
+        )
+    };
+    (a.dt, &a.name, &a.obj, &a.obj_id, a.event_id)
+        .cmp(&(b.dt, &b.name, &b.obj, &b.obj_id, b.event_id))
+        .then_with(|| key(a).cmp(&key(b)))
+        .then_with(|| (&a.url, &a.exp).cmp(&(&b.url, &b.exp)))
+}
+
+/// `toYYYYMM` of seconds since 1970.
+fn month(dt: u32) -> u32 {
+    let at = jiff::Timestamp::from_second(i64::from(dt)).unwrap_or_default();
+    let date = jiff::tz::Offset::UTC.to_datetime(at);
+    u32::from(date.year().unsigned_abs()) * 100 + u32::from(date.month().unsigned_abs())
+}
+
+/// The columns of `events`, without `inserted_at`. Strings go where the table has LowCardinality: ClickHouse converts.
+fn rows_block(rows: &[Row]) -> Vec<u8> {
+    let mut block = Block::new(11, rows.len());
+    block.column("dt", "DateTime('UTC')", rows, |out, row| {
+        out.extend_from_slice(&row.dt.to_le_bytes())
+    });
+    block.column("name", "String", rows, |out, row| {
+        native::string(out, row.name.as_bytes())
+    });
+    block.column("user_id", "UInt64", rows, |out, row| {
+        out.extend_from_slice(&row.user_id.to_le_bytes())
+    });
+    block.column("url", "String", rows, |out, row| {
+        native::string(out, row.url.as_bytes())
+    });
+    block.column("obj", "String", rows, |out, row| {
+        native::string(out, row.obj.as_bytes())
+    });
+    block.column("obj_id", "String", rows, |out, row| {
+        native::string(out, row.obj_id.as_bytes())
+    });
+    block.column("product_id", "UInt64", rows, |out, row| {
+        out.extend_from_slice(&row.product_id.to_le_bytes())
+    });
+    block.column("amount", "Float64", rows, |out, row| {
+        out.extend_from_slice(&row.amount.to_le_bytes())
+    });
+    block.string_map("exp", rows, |row| &row.exp);
+    block.column("event_id", "UUID", rows, |out, row| native::uuid(out, row.event_id));
+    block.column("received_at", "DateTime64(3, 'UTC')", rows, |out, row| {
+        out.extend_from_slice(&row.received_at.to_le_bytes());
+    });
+    block.finish()
+}
+
+fn quarantine_block(rejected: &[Rejected], request_id: &str) -> Vec<u8> {
+    let mut block = Block::new(6, rejected.len());
+    block.column("stage", "String", rejected, |out, line| {
+        native::string(out, line.stage.as_bytes())
+    });
+    block.column("code", "String", rejected, |out, line| {
+        native::string(out, line.code.as_bytes())
+    });
+    block.column("reason", "String", rejected, |out, line| {
+        native::string(out, line.reason.as_bytes())
+    });
+    block.column("field", "String", rejected, |out, line| {
+        native::string(out, line.field.as_bytes())
+    });
+    block.column("raw", "String", rejected, |out, line| native::string(out, &line.raw));
+    block.column("request_id", "String", rejected, |out, _| {
+        native::string(out, request_id.as_bytes())
+    });
+    block.finish()
+}
+
+fn token(table: &str, block: &[u8]) -> String {
+    format!("weir-{table}-{:032x}", XxHash3_128::oneshot(block))
+}
+
+async fn send(
+    client: &Client,
+    statement: &str,
+    block: Bytes,
+    token: &str,
+    limit: Duration,
+) -> Result<(), WarehouseError> {
+    let mut insert = client
+        .insert_formatted_with(statement)
+        .with_timeouts(Some(SEND_TIMEOUT), Some(limit))
+        // A server may be set to gather inserts, which forgets tokens.
+        .with_setting("async_insert", "0")
+        .with_setting("insert_deduplicate", "1")
+        .with_setting("insert_deduplication_token", token)
+        // The block is to be stored as it is sent: a split would be several blocks under one token.
+        .with_setting("max_insert_block_size", "10000000")
+        .with_setting("input_format_native_allow_types_conversion", "1");
+    within(limit, async {
+        for start in (0..block.len()).step_by(CHUNK_BYTES) {
+            insert
+                .send(block.slice(start..block.len().min(start + CHUNK_BYTES)))
+                .await?;
+        }
+        insert.end().await
+    })
+    .await
+}
+
+#[cfg(test)]
+mod tests;

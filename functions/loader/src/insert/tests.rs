@@ -1,0 +1,165 @@
+use event_model::Record;
+use proptest::prelude::*;
+use uuid::Uuid;
+
+use super::*;
+
+prop_compose! {
+    fn any_row()(
+        dt in prop_oneof![any::<u32>(), 1_700_000_000_u32..1_700_100_000],
+        strings in prop::collection::vec("[a-c\u{e9}]{0,3}", 4),
+        user_id in any::<u64>(), product_id in any::<u64>(), amount in 0.0..1e12_f64,
+        exp in prop::collection::btree_map("[a-z]{0,200}", "[a-z]{0,3}", 0..4),
+        id in any::<u128>(), received_at in 0_i64..4_102_444_800_000,
+    ) -> Row {
+        let [name, url, obj, obj_id] = strings.try_into().unwrap();
+        Row {
+            dt, name, user_id, url, obj, obj_id, product_id, amount, exp: exp.into_iter().collect(),
+            event_id: Uuid::from_u128(id), received_at,
+        }
+    }
+}
+
+/// Reads back what [`rows_block`] writes.
+struct Decoder<'a>(&'a [u8]);
+
+impl<'a> Decoder<'a> {
+    fn take(&mut self, count: usize) -> &'a [u8] {
+        let (taken, rest) = self.0.split_at(count);
+        self.0 = rest;
+        taken
+    }
+
+    fn varint(&mut self) -> usize {
+        let mut number = 0;
+        for shift in (0..).step_by(7) {
+            let byte = self.take(1)[0];
+            number |= usize::from(byte & 0x7f) << shift;
+            if byte < 0x80 {
+                break;
+            }
+        }
+        number
+    }
+
+    fn string(&mut self) -> String {
+        let length = self.varint();
+        String::from_utf8(self.take(length).to_vec()).unwrap()
+    }
+
+    fn u64(&mut self) -> u64 {
+        u64::from_le_bytes(self.take(8).try_into().unwrap())
+    }
+
+    fn column<T>(&mut self, rows: usize, name: &str, type_name: &str, read: fn(&mut Self) -> T) -> Vec<T> {
+        assert_eq!((self.string().as_str(), self.string().as_str()), (name, type_name));
+        (0..rows).map(|_| read(self)).collect()
+    }
+
+    fn rows(mut self) -> Vec<Row> {
+        assert_eq!(self.varint(), 11);
+        let rows = self.varint();
+        let dt = self.column(rows, "dt", "DateTime('UTC')", |d| {
+            u32::from_le_bytes(d.take(4).try_into().unwrap())
+        });
+        let name = self.column(rows, "name", "String", Self::string);
+        let user_id = self.column(rows, "user_id", "UInt64", Self::u64);
+        let url = self.column(rows, "url", "String", Self::string);
+        let obj = self.column(rows, "obj", "String", Self::string);
+        let obj_id = self.column(rows, "obj_id", "String", Self::string);
+        let product_id = self.column(rows, "product_id", "UInt64", Self::u64);
+        let amount = self.column(rows, "amount", "Float64", |d| f64::from_bits(d.u64()));
+        let ends = self.column(rows, "exp", "Map(String, String)", Self::u64);
+        let pairs = ends.last().map_or(0, |end| *end as usize);
+        let keys: Vec<_> = (0..pairs).map(|_| self.string()).collect();
+        let values: Vec<_> = (0..pairs).map(|_| self.string()).collect();
+        let event_id = self.column(rows, "event_id", "UUID", |d| Uuid::from_u64_pair(d.u64(), d.u64()));
+        let received_at = self.column(rows, "received_at", "DateTime64(3, 'UTC')", |d| d.u64() as i64);
+        assert!(self.0.is_empty());
+        let mut start = 0;
+        (0..rows)
+            .map(|at| {
+                let end = ends[at] as usize;
+                let exp = keys[start..end]
+                    .iter()
+                    .cloned()
+                    .zip(values[start..end].iter().cloned())
+                    .collect();
+                start = end;
+                Row {
+                    dt: dt[at],
+                    name: name[at].clone(),
+                    user_id: user_id[at],
+                    url: url[at].clone(),
+                    obj: obj[at].clone(),
+                    obj_id: obj_id[at].clone(),
+                    product_id: product_id[at],
+                    amount: amount[at],
+                    exp,
+                    event_id: event_id[at],
+                    received_at: received_at[at],
+                }
+            })
+            .collect()
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn a_block_holds_its_rows(rows in prop::collection::vec(any_row(), 0..30)) {
+        let block = rows_block(&rows);
+        prop_assert_eq!(Decoder(&block).rows(), rows);
+    }
+
+    /// The same rows give the same blocks and tokens, in whatever order they come; other rows give other tokens.
+    #[test]
+    fn order_does_not_matter(rows in prop::collection::vec(any_row(), 1..30), seed in any::<prop::sample::Index>()) {
+        let expected = groups(rows.clone());
+        let mut turned = rows.clone();
+        turned.rotate_left(seed.index(rows.len()));
+        turned.reverse();
+        prop_assert_eq!(groups(turned.clone()), expected.clone());
+        let back: Vec<Row> = expected.iter().flat_map(|group| Decoder(&group.block).rows()).collect();
+        prop_assert_eq!(back.len(), rows.len());
+        turned.pop();
+        prop_assert_ne!(groups(turned), expected);
+    }
+
+    #[test]
+    fn groups_are_months(rows in prop::collection::vec(any_row(), 1..30)) {
+        let groups = groups(rows);
+        prop_assert!(groups.is_sorted_by(|a, b| a.month < b.month));
+        for group in groups {
+            let rows = Decoder(&group.block).rows();
+            prop_assert!(rows.iter().all(|row| month(row.dt) == group.month));
+            prop_assert!(rows.is_sorted_by_key(|row| (row.dt, row.name.clone(), row.obj.clone(), row.obj_id.clone(), row.event_id)));
+        }
+    }
+}
+
+#[test]
+fn months() {
+    for (dt, expected) in [
+        (0, 197_001),
+        (1_709_251_199, 202_402),
+        (1_709_251_200, 202_403),
+        (u32::MAX, 210_602),
+    ] {
+        assert_eq!(month(dt), expected, "{dt}");
+    }
+}
+
+/// A token is part of the contract: a loader of another version must recognise what this one inserted.
+#[test]
+fn tokens_stay() {
+    let line = concat!(
+        r#"{"event_id":"00000000-0000-0000-0000-000000000007","received_at":"2024-05-17T10:20:31.500Z","#,
+        r#""dt":"2024-05-17T10:20:30Z","name":"view","user_id":1,"url":"http://site/main","obj":"page","#,
+        r#""obj_id":"","product_id":0,"amount":0.0,"exp":{"a":"b"}}"#
+    );
+    let groups = groups(vec![Record::from_line(line.as_bytes()).unwrap().into()]);
+    assert_eq!((groups.len(), groups[0].month, groups[0].rows), (1, 202_405, 1));
+    assert_eq!(groups[0].token, "weir-events-6f3159fbbd2735ed3b5ac99aa50629e0");
+}
