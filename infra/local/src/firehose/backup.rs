@@ -287,7 +287,7 @@ mod tests {
                 Purpose::Data,
                 "2018-239/00000000000/",
             ),
-            (Some("a!{b"), None, Purpose::Data, "a!{b2018/08/27/10/"),
+            (Some("!{x:y}/"), None, Purpose::Data, "!{x:y}/2018/08/27/10/"),
         ] {
             let expected = format!("{folder}weir-3-2018-08-27-10-30-05-00000000-0000-0000-0000-000000000000");
             assert_eq!(key(&s3(prefix, errors), purpose, name()).unwrap(), expected);
