@@ -38,7 +38,7 @@ enum Command {
     /// Run dbt in its managed environment
     Dbt(dbt::Args),
     /// Send the demo shop's traffic
-    Generate(generate::Args),
+    Generate(Box<generate::Args>),
     /// Serve ClickHouse's HTTP interface over the embedded engine
     Clickhouse(clickhouse::Args),
     /// Serve the Firehose API and deliver to an HTTP endpoint
@@ -54,7 +54,7 @@ async fn main() -> ExitCode {
         Command::Test(args) => test::run(args).await,
         Command::Migrate(args) => migrate::run(args).await,
         Command::Dbt(args) => dbt::run(args).await,
-        Command::Generate(args) => generate::run(args).await,
+        Command::Generate(args) => generate::run(*args).await,
         Command::Clickhouse(args) => clickhouse::run(args).await,
         Command::Firehose(args) => firehose::run(args).await,
     };
