@@ -1,12 +1,205 @@
 //! `weir test`: installs what the tests need and runs all of them.
+//!
+//! Three parts, each a step with its time: the Rust tests of every crate, the dbt project on a throwaway engine, and the
+//! end-to-end tests (crate `e2e`), which start real stacks of their own. What a test finds in its environment:
+//!
+//! - `WEIR_BIN`: the `weir` program to start stacks with. Unset means that the test was not started by `weir test`.
+//! - `WEIR_LIBCHDB`: the engine's library.
 
-use std::process::ExitCode;
+mod count;
+mod dbt;
+
+use std::{
+    path::{Path, PathBuf},
+    process::{ExitCode, Stdio},
+    time::Instant,
+};
+
+use anyhow::Context as _;
+use tokio::{
+    io::{AsyncRead, AsyncReadExt as _},
+    process::Command,
+};
+
+use self::count::Count;
+use crate::{project::Project, report, tools, up};
 
 /// Arguments of the command.
 #[derive(clap::Args)]
-pub(crate) struct Args {}
+pub(crate) struct Args {
+    /// Only tests whose name contains this (of dbt: only models and tests that this selects)
+    #[arg(long, value_name = "NAME")]
+    filter: Option<String>,
+    /// Only this part
+    #[arg(long, value_enum)]
+    only: Option<Part>,
+    /// The engine's library, instead of the fetched one
+    #[arg(long, value_name = "PATH", env = "WEIR_LIBCHDB")]
+    library: Option<PathBuf>,
+}
+
+/// A part of the tests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Part {
+    /// Unit and property tests of every crate
+    Rust,
+    /// The dbt project on a throwaway engine
+    Dbt,
+    /// Whole stacks, end to end
+    E2e,
+}
+
+impl Part {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Rust => "rust",
+            Self::Dbt => "dbt",
+            Self::E2e => "e2e",
+        }
+    }
+}
+
+/// What every part needs.
+struct Bench {
+    project: Project,
+    weir: PathBuf,
+    library: PathBuf,
+    nextest: bool,
+    filter: Option<String>,
+}
 
 /// Runs the command.
-pub(crate) async fn run(_args: Args) -> anyhow::Result<ExitCode> {
-    anyhow::bail!("not built yet")
+pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let project = Project::find()?;
+    let began = Instant::now();
+    let wanted = |part| args.only.is_none_or(|only| only == part);
+    let library = match args.library {
+        Some(path) => path,
+        None => tools::engine_library(&project).await?,
+    };
+    if wanted(Part::Dbt) {
+        tools::dbt_environment(&project).await?;
+    }
+    if wanted(Part::E2e) {
+        tools::cargo_lambda_environment(&project).await?;
+        // Every stack of the tests would build them else, all at once.
+        up::build_functions(project.root()).await?;
+    }
+    let bench = Bench {
+        weir: std::env::current_exe().context("the path of weir itself is unknown")?,
+        nextest: has_nextest().await,
+        project,
+        library,
+        filter: args.filter,
+    };
+    let mut counts = Vec::new();
+    for part in [Part::Rust, Part::Dbt, Part::E2e]
+        .into_iter()
+        .filter(|part| wanted(*part))
+    {
+        let since = Instant::now();
+        report::say(format!("== {} tests", part.name()));
+        let count = match part {
+            Part::Rust | Part::E2e => bench.cargo(part).await?,
+            Part::Dbt => dbt::run(&bench).await?,
+        };
+        report::say(format!(
+            "== {} tests: {count} in {}",
+            part.name(),
+            report::seconds(since.elapsed())
+        ));
+        counts.push((part.name(), count));
+    }
+    report::print(count::summary(&counts, began.elapsed()));
+    Ok(if counts.iter().all(|(_, count)| count.is_good()) {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+impl Bench {
+    /// cargo-nextest when it is there, else cargo's own runner. Always with `--workspace`: another choice of packages is
+    /// another choice of features, and everything would be compiled again.
+    async fn cargo(&self, part: Part) -> anyhow::Result<Count> {
+        let mut cargo = Command::new("cargo");
+        cargo.current_dir(self.project.root());
+        match (self.nextest, part) {
+            (true, part) => {
+                let packages = if part == Part::E2e {
+                    "package(e2e)"
+                } else {
+                    "not package(e2e)"
+                };
+                cargo.args([
+                    "nextest",
+                    "run",
+                    "--workspace",
+                    "--no-fail-fast",
+                    "--no-tests=warn",
+                    "-E",
+                    packages,
+                ]);
+            }
+            // `it` is the one integration binary of e2e.
+            (false, Part::E2e) => drop(cargo.args(["test", "--workspace", "--no-fail-fast", "--test", "it"])),
+            (false, _) => drop(cargo.args(["test", "--workspace", "--no-fail-fast", "--lib", "--bins"])),
+        }
+        // nextest takes the name as its own argument; cargo passes it to each test program.
+        cargo.args(&self.filter);
+        cargo.env("WEIR_BIN", &self.weir).env("WEIR_LIBCHDB", &self.library);
+        let (success, output) = shown(&mut cargo).await?;
+        Ok(Count::of_cargo(&output).with_end(success))
+    }
+}
+
+async fn has_nextest() -> bool {
+    let mut probe = Command::new("cargo");
+    probe
+        .args(["nextest", "--version"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    probe.status().await.is_ok_and(|status| status.success())
+}
+
+/// Runs a command to its end. All that it prints is shown and given back.
+async fn shown(command: &mut Command) -> anyhow::Result<(bool, String)> {
+    use std::io::IsTerminal as _;
+    if std::io::stderr().is_terminal() {
+        command.env("CARGO_TERM_COLOR", "always");
+    }
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
+    let program = Path::new(command.as_std().get_program()).display().to_string();
+    let mut child = command
+        .spawn()
+        .with_context(|| format!("{program} cannot be started"))?;
+    let (out, err) = (child.stdout.take(), child.stderr.take());
+    let (status, out, err) = tokio::join!(
+        child.wait(),
+        tee(out, std::io::stdout()),
+        tee(err, std::io::stderr())
+    );
+    let status = status.with_context(|| format!("{program} was lost"))?;
+    Ok((status.success(), out + "\n" + &err))
+}
+
+/// Copies as it comes, and keeps the copy.
+async fn tee(from: Option<impl AsyncRead + Unpin>, mut to: impl std::io::Write) -> String {
+    let mut copy = Vec::new();
+    let mut buffer = vec![0; 16 * 1024];
+    if let Some(mut from) = from {
+        while let Ok(length @ 1..) = from.read(&mut buffer).await {
+            let read = buffer.get(..length).unwrap_or_default();
+            copy.extend_from_slice(read);
+            // A terminal that is gone is no reason to stop testing.
+            let _ = to.write_all(read);
+            let _ = to.flush();
+        }
+    }
+    String::from_utf8_lossy(&copy).into_owned()
 }

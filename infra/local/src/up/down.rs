@@ -37,7 +37,7 @@ pub(crate) async fn run(_args: Args) -> anyhow::Result<ExitCode> {
 async fn stop_supervisor(folder: &std::path::Path) -> anyhow::Result<Option<Lock>> {
     if !folder.exists() {
         report::print("nothing is running");
-        return Ok(Lock::try_take(folder)?);
+        return Lock::try_take(folder);
     }
     if let Some(lock) = Lock::try_take(folder)? {
         match leftovers::end(folder).await?.as_slice() {

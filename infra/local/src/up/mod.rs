@@ -19,6 +19,7 @@ mod processes;
 mod settings;
 mod stack;
 mod state;
+pub(crate) mod throwaway;
 
 use std::{
     ffi::OsString,
@@ -150,6 +151,11 @@ async fn supervise(args: Args, project: &Project) -> anyhow::Result<ExitCode> {
         access_key,
     })
     .await
+}
+
+/// Builds the functions as a stack would: for `weir test`.
+pub(crate) async fn build_functions(root: &Path) -> anyhow::Result<()> {
+    build::programs(root, false).await.map(drop)
 }
 
 /// What must be there before anything can start.
