@@ -296,3 +296,45 @@ async fn a_second_server_on_the_same_folder_or_port_is_refused_in_one_line() {
     assert!(error.contains("is taken"), "{error}");
     firehose.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn damage_on_disk_is_counted_and_kept_and_costs_only_its_record() {
+    let folder = tempfile::tempdir().unwrap();
+    let endpoint = Endpoint::start([]).await;
+    let firehose = Firehose::start(&folder, no_faults()).await;
+    firehose.create(&endpoint.url, 900, 60, json!({})).await;
+    firehose.put(&["one", "two", "three"]).await;
+    firehose.stop().await;
+
+    let stream = std::fs::read_dir(folder.path().join("streams"))
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap()
+        .path();
+    let log = stream.join(format!("{:020}.log", 0));
+    let mut bytes = std::fs::read(&log).unwrap();
+    let at = bytes.windows(3).position(|window| window == b"two").unwrap();
+    bytes[at] ^= 1;
+    std::fs::write(&log, bytes).unwrap();
+
+    let again = Firehose::start(&folder, no_faults()).await;
+    again
+        .server
+        .ensure_stream("s", json!({ "BufferingHints": { "IntervalInSeconds": 0 } }))
+        .await
+        .unwrap();
+    let seen = endpoint.wait_for(2).await;
+    let mut records = seen
+        .iter()
+        .flat_map(|request| request.records.clone())
+        .collect::<Vec<_>>();
+    records.sort();
+    assert_eq!(records, ["one", "three"]);
+    again
+        .settles(json!({ "accepted": 2, "delivered": 2, "damaged_bytes": 39, "spooled_records": 0 }))
+        .await;
+    let copy = std::fs::read(stream.join(format!("damaged-{:020}.bin", 39))).unwrap();
+    assert!(copy.ends_with(b"\x75wo"), "{copy:?}");
+    again.stop().await;
+}
