@@ -5,14 +5,14 @@ use clickhouse::{Client, Row};
 use reqwest::Method;
 use serde::{Deserialize, Serialize};
 
-use crate::process::{Service, scratch};
+use crate::process::{Service, http, scratch};
 use crate::sql::Sql;
 
 #[tokio::test]
 async fn answers_as_a_server_does() -> anyhow::Result<()> {
     let dir = scratch();
     let server = Service::clickhouse(dir.path()).await?;
-    let http = reqwest::Client::new();
+    let client = http();
     let cases: &[(&str, Method, &str, &str, u16, &str)] = &[
         ("ping", Method::GET, "/ping", "", 200, "Ok.\n"),
         ("root", Method::GET, "/", "", 200, "Ok.\n"),
@@ -95,7 +95,7 @@ async fn answers_as_a_server_does() -> anyhow::Result<()> {
         ),
     ];
     for (name, method, path, body, status, part) in cases {
-        let request = http
+        let request = client
             .request(method.clone(), format!("{}{path}", server.url))
             .body(*body);
         let answer = request.send().await?;

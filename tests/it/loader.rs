@@ -6,7 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::process::{Service, scratch, weir_ok};
+use crate::process::{Service, http, scratch, weir_ok};
 use crate::sql::Sql;
 use crate::stack::Stack;
 
@@ -24,7 +24,7 @@ async fn deliver(stack: &Stack, key: &str, request_id: &str, records: &[String])
         .map(|data| json!({"data": STANDARD.encode(data)}))
         .collect();
     let body = json!({"requestId": request_id, "timestamp": 1_700_000_000_000_u64, "records": records});
-    let answer = reqwest::Client::new()
+    let answer = http()
         .post(stack.url("loader"))
         .header("content-type", "application/json")
         .header("x-amz-firehose-protocol-version", "1.0")

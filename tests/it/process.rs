@@ -177,3 +177,10 @@ where
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
+
+/// An HTTP client. TLS comes without a provider of its own here, and reqwest wants one even for `http://`.
+pub fn http() -> reqwest::Client {
+    // The second call of a process finds it installed.
+    let _installed = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::new()
+}

@@ -2,6 +2,8 @@
 
 use anyhow::{Context as _, ensure};
 
+use crate::process::http;
+
 /// One ClickHouse server.
 pub struct Sql {
     url: String,
@@ -13,7 +15,7 @@ impl Sql {
     pub fn new(url: &str) -> Self {
         Self {
             url: url.to_owned(),
-            http: reqwest::Client::new(),
+            http: http(),
         }
     }
 

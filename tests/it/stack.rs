@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use uuid::Uuid;
 
-use crate::process::{eventually, scratch, weir_ok};
+use crate::process::{eventually, http, scratch, weir_ok};
 use crate::sql::Sql;
 
 /// What `weir up` writes to `run/stack.json`.
@@ -67,7 +67,7 @@ impl Stack {
         let urls = read_state(state.path())?.urls;
         Ok(Self {
             state,
-            http: reqwest::Client::new(),
+            http: http(),
             urls,
         })
     }
