@@ -42,7 +42,7 @@ enum Command {
     /// Serve ClickHouse's HTTP interface over the embedded engine
     Clickhouse(clickhouse::Args),
     /// Serve the Firehose API and deliver to an HTTP endpoint
-    Firehose(firehose::Args),
+    Firehose(Box<firehose::Args>),
 }
 
 #[tokio::main]
@@ -56,15 +56,12 @@ async fn main() -> ExitCode {
         Command::Dbt(args) => dbt::run(args).await,
         Command::Generate(args) => generate::run(*args).await,
         Command::Clickhouse(args) => clickhouse::run(args).await,
-        Command::Firehose(args) => firehose::run(args).await,
+        Command::Firehose(args) => firehose::run(*args).await,
     };
     match outcome {
         Ok(code) => code,
         Err(error) => {
-            #[allow(
-                clippy::print_stderr,
-                reason = "the one place where a command's error reaches the terminal"
-            )]
+            #[allow(clippy::print_stderr, reason = "the one place where a command's error reaches the terminal")]
             {
                 eprintln!("weir: {error:#}");
             }

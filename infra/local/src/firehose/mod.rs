@@ -22,11 +22,9 @@ use std::process::ExitCode;
 
 use secrecy::SecretString;
 
-/// Serves the Firehose API: json 1.1, as the AWS SDKs speak it, at one URL. Give it to them as AWS_ENDPOINT_URL_FIREHOSE.
-///
-/// A call must carry a Signature Version 4 Authorization header, from any credentials; the signature is not checked.
-/// Records are on disk before a call is answered. Endpoints may be http:// and on any host and port.
+/// Arguments of the command.
 #[derive(Debug, clap::Args)]
+#[command(after_help = AFTER_HELP)]
 pub(crate) struct Args {
     /// Address to listen on
     #[arg(long, default_value = "127.0.0.1")]
@@ -74,6 +72,12 @@ pub(crate) struct Args {
     #[arg(long, default_value_t = 0, help_heading = "Faults (for tests)")]
     seed: u64,
 }
+
+const AFTER_HELP: &str = "\
+The API is json 1.1, as the AWS SDKs speak it: give them the URL of the ready line as AWS_ENDPOINT_URL_FIREHOSE. A call must \
+carry a Signature Version 4 Authorization header, from any credentials; the signature is NOT checked. Records are on disk \
+before a call is answered. Endpoints may be http:// and on any port. What an endpoint does not take in time is written to \
+<data-dir>/backup/<bucket>/ as Firehose's own error records. GET /health tells how each stream does.";
 
 fn secret(text: &str) -> Result<SecretString, std::convert::Infallible> {
     Ok(text.into())

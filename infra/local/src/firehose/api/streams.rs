@@ -115,6 +115,7 @@ pub(crate) fn describe(app: &App, input: &Value) -> Result<Value, ApiError> {
         "DeliveryStreamType": config.kind,
         "VersionId": config.version.to_string(),
         "CreateTimestamp": seconds(config.created_ms),
+        "LastUpdateTimestamp": seconds(config.updated_ms),
         "Destinations": [],
         "HasMoreDestinations": false,
     });
@@ -123,10 +124,6 @@ pub(crate) fn describe(app: &App, input: &Value) -> Result<Value, ApiError> {
         let mut destination = Map::from_iter([("DestinationId".to_owned(), Value::from(DESTINATION_ID))]);
         destination.extend(config.destination.description().map_err(|_| ApiError::Internal)?);
         description["Destinations"] = json!([destination]);
-    }
-    // AWS shows these once there is something to show.
-    if config.version > 1 || config.updated_ms != config.created_ms {
-        description["LastUpdateTimestamp"] = seconds(config.updated_ms);
     }
     if let Some(encryption) = &config.encryption {
         description["DeliveryStreamEncryptionConfiguration"] = encryption.clone();

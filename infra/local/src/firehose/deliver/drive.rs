@@ -37,6 +37,8 @@ pub(super) async fn drive(
     mut first_slot: Option<OwnedSemaphorePermit>,
 ) -> Outcome {
     let mut failing_since = None;
+    // Of AllData. After a restart it is written again: its key is the same, so nothing is doubled.
+    let mut data_stored = false;
     let mut failures = 0;
     loop {
         let slot = match first_slot.take() {
@@ -52,7 +54,7 @@ pub(super) async fn drive(
         // Read for each attempt: URL and key may have changed since the last one.
         let config = Arc::clone(&context.config.borrow());
         context.status.in_flight.fetch_add(1, Ordering::Relaxed);
-        let sent = send(&context, &batch, &config, attempts.load(Ordering::Relaxed)).await;
+        let sent = send(&context, &batch, &config, &mut data_stored).await;
         context.status.in_flight.fetch_sub(1, Ordering::Relaxed);
         drop(slot);
         context.freed.notify_one();
@@ -105,12 +107,12 @@ enum Sent {
     Nothing,
 }
 
-async fn send(context: &Context, batch: &OpenBatch, config: &StreamConfig, attempts: u32) -> io::Result<Sent> {
+async fn send(context: &Context, batch: &OpenBatch, config: &StreamConfig, data_stored: &mut bool) -> io::Result<Sent> {
     match &config.destination {
         Destination::HttpEndpoint(http) => {
-            // Every time until one attempt came to an answer: the object of a batch always has the same key.
-            if http.s3_backup_mode == BackupMode::AllData && attempts == 0 {
+            if http.s3_backup_mode == BackupMode::AllData && !*data_stored {
                 store_data(context, batch, config).await?;
+                *data_stored = true;
             }
             let (spool, of) = (Arc::clone(&context.spool), batch.clone());
             let encoding = http.request_configuration.content_encoding;

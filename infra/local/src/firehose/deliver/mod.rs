@@ -167,7 +167,8 @@ impl Delivery {
             };
             tokio::select! {
                 () = context.stop.cancelled() => {}
-                () = context.spool.grown() => {}
+                // A disk that is full starts a new segment too: then what is delivered can go.
+                () = context.spool.grown() => self.forget(context.status.summary().low).await,
                 () = context.freed.notified() => {}
                 changed = config.changed() => {
                     self.due = None;
@@ -238,7 +239,7 @@ impl Delivery {
             if let Err(error) = self.save().await {
                 // Not on disk, so not sent: a crash now would form another batch of the same records.
                 self.cursor = before;
-                return Err(error.into());
+                return Err(error);
             }
             if let Some(batch) = formed {
                 self.start(batch, Some(slot));
@@ -305,14 +306,20 @@ impl Delivery {
             return;
         }
         match self.save().await {
-            Ok(()) => {
-                let (spool, low) = (Arc::clone(&self.context.spool), self.cursor.low());
-                if let Err(error) = blocking(move || spool.forget_before(low)).await {
-                    tracing::warn!(%error, "a delivered segment could not be deleted");
-                }
-            }
+            Ok(()) => self.forget(self.cursor.low()).await,
             // The batches count as open on disk: a crash before the next save delivers them again, with the same id.
             Err(error) => tracing::error!(%error, "the delivery cursor could not be saved"),
+        }
+    }
+
+    /// Frees the disk of segments before `low`, which must be saved as the cursor's.
+    async fn forget(&self, low: u64) {
+        if !self.context.spool.can_forget_before(low) {
+            return;
+        }
+        let spool = Arc::clone(&self.context.spool);
+        if let Err(error) = blocking(move || spool.forget_before(low)).await {
+            tracing::warn!(%error, "a delivered segment could not be deleted");
         }
     }
 

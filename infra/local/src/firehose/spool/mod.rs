@@ -109,6 +109,7 @@ impl Spool {
             open,
             tail,
             buffer: Vec::new(),
+            failing: false,
         };
         let (sender, receiver) = channel();
         let thread = std::thread::Builder::new()
@@ -177,6 +178,12 @@ impl Spool {
         let segments = self.shared.state().segments.clone();
         let bytes = segment::raw(&self.folder, &segments, from, to)?;
         crate::firehose::files::write_whole(copy, &bytes)
+    }
+
+    /// Whether a segment ends at or before `offset` and is not the last.
+    pub(crate) fn can_forget_before(&self, offset: u64) -> bool {
+        let state = self.shared.state();
+        state.segments.len() > 1 && state.segments.first_key_value().is_some_and(|(_, end)| *end <= offset)
     }
 
     /// Deletes the segments that end at or before `offset`, but never the last one. Blocks.

@@ -93,19 +93,6 @@ pub(crate) fn raw(folder: &Path, segments: &Segments, from: u64, to: u64) -> io:
     Ok(bytes)
 }
 
-trait MapContinue {
-    fn map_continue(self, next: impl FnOnce(()) -> u64) -> ControlFlow<(), u64>;
-}
-
-impl MapContinue for ControlFlow<()> {
-    fn map_continue(self, next: impl FnOnce(()) -> u64) -> ControlFlow<(), u64> {
-        match self {
-            Self::Continue(()) => ControlFlow::Continue(next(())),
-            Self::Break(()) => ControlFlow::Break(()),
-        }
-    }
-}
-
 fn scan_segment(
     path: &Path,
     base: u64,

@@ -43,6 +43,8 @@ pub(super) struct Writer {
     /// What is durable: the next frame goes here.
     pub(super) tail: Position,
     pub(super) buffer: Vec<u8>,
+    /// Whether the last group could not be stored: said once, not for each call.
+    pub(super) failing: bool,
 }
 
 impl Writer {
@@ -91,6 +93,9 @@ impl Writer {
         }
         match self.store() {
             Ok(base) => {
+                if std::mem::take(&mut self.failing) {
+                    tracing::info!(folder = %self.folder.display(), "records are stored again");
+                }
                 self.tail = Position {
                     offset,
                     records: self.tail.records + records,
@@ -102,7 +107,12 @@ impl Writer {
                 }
             }
             Err(error) => {
-                tracing::error!(folder = %self.folder.display(), %error, "records could not be stored: put calls are refused");
+                if !std::mem::replace(&mut self.failing, true) {
+                    tracing::error!(
+                        folder = %self.folder.display(), %error,
+                        "records cannot be stored: put calls are refused until they can"
+                    );
+                }
                 for append in group {
                     let _ = append.reply.send(Err(AppendError::Io(error.to_string())));
                 }
@@ -152,6 +162,8 @@ impl Writer {
             file.sync_all()?;
             files::sync_folder(&self.folder)?;
             self.open = Some((file, base));
+            // From here on the segment before it may be deleted, which a full disk needs.
+            self.shared.publish(base, self.tail);
         }
         Ok(())
     }
