@@ -125,7 +125,7 @@ async fn a_missing_table_fails_the_delivery_so_that_nothing_is_dropped() -> anyh
 async fn a_backfill_run_twice_stores_once() -> anyhow::Result<()> {
     let dir = scratch();
     let server = Service::clickhouse(dir.path()).await?;
-    weir_ok(dir.path(), &["migrate", "--url", &server.url]).await?;
+    weir_ok(dir.path(), &["migrate", "--clickhouse-url", &server.url]).await?;
     let mut counts = Vec::new();
     for _ in 0..2 {
         let args = [

@@ -85,10 +85,9 @@ async fn generated_traffic_is_stored_once_and_counted_right() -> anyhow::Result<
     let stack = Stack::up_plain().await?;
     let report = stack.dir().join("report.json");
     let path = report.to_string_lossy().into_owned();
-    let url = stack.url("events").to_owned();
     stack
         .weir(&[
-            "generate", "--days", "40", "--events", "20000", "--seed", "7", "--url", &url, "--report", &path,
+            "generate", "--days", "40", "--events", "20000", "--seed", "7", "--report", &path,
         ])
         .await?;
     let report: Value = serde_json::from_slice(&std::fs::read(&report)?)?;

@@ -9,7 +9,7 @@ use crate::sql::Sql;
 async fn migrations_apply_once() -> anyhow::Result<()> {
     let dir = scratch();
     let server = Service::clickhouse(dir.path()).await?;
-    let migrate = ["migrate", "--url", &server.url];
+    let migrate = ["migrate", "--clickhouse-url", &server.url];
     let sql = Sql::new(&server.url);
 
     let planned = weir_ok(dir.path(), &[&migrate[..], &["--dry-run"]].concat()).await?;
@@ -38,7 +38,7 @@ async fn an_edited_migration_is_refused() -> anyhow::Result<()> {
         "CREATE TABLE IF NOT EXISTS things (n UInt8) ENGINE = MergeTree ORDER BY n;\n",
     )?;
     let folder = folder.to_string_lossy().into_owned();
-    let migrate = ["migrate", "--url", &server.url, "--dir", &folder];
+    let migrate = ["migrate", "--clickhouse-url", &server.url, "--dir", &folder];
     weir_ok(dir.path(), &migrate).await?;
 
     std::fs::write(
