@@ -61,7 +61,10 @@ async fn main() -> ExitCode {
     match outcome {
         Ok(code) => code,
         Err(error) => {
-            #[allow(clippy::print_stderr, reason = "the one place where a command's error reaches the terminal")]
+            #[allow(
+                clippy::print_stderr,
+                reason = "the one place where a command's error reaches the terminal"
+            )]
             {
                 eprintln!("weir: {error:#}");
             }

@@ -18,7 +18,12 @@ impl Project {
         let root = start
             .ancestors()
             .find(|folder| folder.join("infra/local/Cargo.toml").is_file())
-            .with_context(|| format!("{} is not inside a Weir checkout: run weir from the clone", start.display()))?
+            .with_context(|| {
+                format!(
+                    "{} is not inside a Weir checkout: run weir from the clone",
+                    start.display()
+                )
+            })?
             .to_owned();
         #[allow(clippy::disallowed_methods, reason = "the command line's own config, read once")]
         let state = std::env::var_os("WEIR_DIR").map_or_else(|| root.join(".weir"), |dir| start.join(dir));

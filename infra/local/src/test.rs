@@ -179,11 +179,7 @@ async fn shown(command: &mut Command) -> anyhow::Result<(bool, String)> {
         .spawn()
         .with_context(|| format!("{program} cannot be started"))?;
     let (out, err) = (child.stdout.take(), child.stderr.take());
-    let (status, out, err) = tokio::join!(
-        child.wait(),
-        tee(out, std::io::stdout()),
-        tee(err, std::io::stderr())
-    );
+    let (status, out, err) = tokio::join!(child.wait(), tee(out, std::io::stdout()), tee(err, std::io::stderr()));
     let status = status.with_context(|| format!("{program} was lost"))?;
     Ok((status.success(), out + "\n" + &err))
 }
