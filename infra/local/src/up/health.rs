@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use reqwest::{Client, StatusCode};
 
-use super::settings::{Urls, Warehouse};
+use super::settings::{FUNCTIONS, Urls, Warehouse};
 
 /// How long one question may take. A function under cargo-lambda may still be compiling.
 const ONE_ANSWER: Duration = Duration::from_secs(30);
@@ -69,13 +69,12 @@ impl Probe {
         until("Firehose", &urls.firehose, Duration::from_secs(60), ask).await
     }
 
-    /// Waits until every function has answered a request of its own kind.
+    /// Waits until every function has answered a request of its own kind. One after the other: cargo-lambda starts another
+    /// `cargo run` every 100 ms until the first answer, and those of several functions wait for each other's locks.
     pub(super) async fn functions(&self, urls: &Urls) -> anyhow::Result<()> {
-        tokio::try_join!(
-            self.function(urls, "events"),
-            self.function(urls, "loader"),
-            self.function(urls, "activity")
-        )?;
+        for name in FUNCTIONS {
+            self.function(urls, name).await?;
+        }
         Ok(())
     }
 

@@ -112,10 +112,12 @@ pub(crate) async fn run(mut args: Args) -> anyhow::Result<ExitCode> {
         parse_url(url)?;
     }
     if args.detach && !args.supervise {
-        refuse_second(&project.run())?;
-        // All that takes long happens here, where its progress is seen; the process that stays finds it done.
+        // All that takes long happens here, where its progress is seen; the process that stays finds it done. It takes the
+        // lock anew: a lock cannot be handed on to a process that outlives this one.
+        let lock = begin(&project.run()).await?;
         settle_ports(&args)?;
         prepare(&args, &project).await?;
+        drop(lock);
         return detach::start(&project).await;
     }
     supervise(args, &project).await
@@ -123,13 +125,7 @@ pub(crate) async fn run(mut args: Args) -> anyhow::Result<ExitCode> {
 
 async fn supervise(args: Args, project: &Project) -> anyhow::Result<ExitCode> {
     let folder = project.run();
-    let Some(_lock) = Lock::try_take(&folder)? else {
-        return refuse_second(&folder).map(|()| ExitCode::FAILURE);
-    };
-    let ended = leftovers::end(&folder).await?;
-    if !ended.is_empty() {
-        report::say(format!("ended what a killed stack had left: {}", ended.join(", ")));
-    }
+    let _lock = begin(&folder).await?;
     settle_ports(&args)?;
     let prepared = prepare(&args, project).await?;
     // Settled again: the build may have taken minutes.
@@ -224,18 +220,22 @@ fn settle_ports(args: &Args) -> anyhow::Result<settings::Ports> {
     })
 }
 
-/// An error when a stack runs already.
-fn refuse_second(folder: &Path) -> anyhow::Result<()> {
-    if Lock::try_take(folder)?.is_some() {
-        return Ok(());
+/// Takes the lock and ends what a killed stack has left; an error when a stack runs already.
+async fn begin(folder: &Path) -> anyhow::Result<Lock> {
+    let Some(lock) = Lock::try_take(folder)? else {
+        let pid = Stack::read(folder)
+            .ok()
+            .flatten()
+            .map_or_else(String::new, |stack| format!(" (pid {})", stack.pid));
+        bail!(
+            "a stack is running already{pid}: stop it with `weir down`, or give this one another WEIR_DIR and other ports"
+        );
+    };
+    let ended = leftovers::end(folder).await?;
+    if !ended.is_empty() {
+        report::say(format!("ended what a killed stack had left: {}", ended.join(", ")));
     }
-    let pid = Stack::read(folder)
-        .ok()
-        .flatten()
-        .map_or_else(String::new, |stack| format!(" (pid {})", stack.pid));
-    bail!(
-        "a stack is running already{pid}: stop it with `weir down`, or give this one another WEIR_DIR and other ports"
-    )
+    Ok(lock)
 }
 
 /// The key that Firehose shows to the loader: random, made once, readable by this user alone.
@@ -298,12 +298,11 @@ mod tests {
         assert_eq!(mode & 0o777, 0o600);
     }
 
-    #[test]
-    fn a_second_stack_is_refused() {
+    #[tokio::test]
+    async fn a_second_stack_is_refused() {
         let folder = tempfile::tempdir().unwrap();
-        refuse_second(folder.path()).unwrap();
-        let _lock = Lock::try_take(folder.path()).unwrap();
-        let error = refuse_second(folder.path()).unwrap_err().to_string();
+        let _lock = begin(folder.path()).await.unwrap();
+        let error = begin(folder.path()).await.unwrap_err().to_string();
         assert!(
             error.starts_with("a stack is running already: stop it with `weir down`"),
             "{error}"
