@@ -120,9 +120,16 @@ impl<'a> Lexer<'a> {
         let piece = self.text.get(at..self.text.len().min(at + 4)).unwrap_or(&[]);
         let valid = match std::str::from_utf8(piece) {
             Ok(text) => text,
-            Err(error) => piece.get(..error.valid_up_to()).and_then(|good| std::str::from_utf8(good).ok()).unwrap_or(""),
+            Err(error) => piece
+                .get(..error.valid_up_to())
+                .and_then(|good| std::str::from_utf8(good).ok())
+                .unwrap_or(""),
         };
-        valid.chars().next().filter(|c| !c.is_ascii() && (c.is_whitespace() || matches!(c, '\u{200b}' | '\u{feff}'))).map_or(0, char::len_utf8)
+        valid
+            .chars()
+            .next()
+            .filter(|c| !c.is_ascii() && (c.is_whitespace() || matches!(c, '\u{200b}' | '\u{feff}')))
+            .map_or(0, char::len_utf8)
     }
 
     /// `$tag$ … $tag$`, or just the dollar.
@@ -296,7 +303,9 @@ pub(crate) fn parse(text: &[u8]) -> Statement {
 }
 
 /// Words that begin a statement with a result, be it empty.
-const ANSWERS: [&str; 8] = ["SHOW", "DESCRIBE", "DESC", "EXISTS", "EXPLAIN", "CHECK", "KILL", "WATCH"];
+const ANSWERS: [&str; 8] = [
+    "SHOW", "DESCRIBE", "DESC", "EXISTS", "EXPLAIN", "CHECK", "KILL", "WATCH",
+];
 
 /// Scans to the end of a statement that is no INSERT with data.
 fn output(cursor: &mut Cursor<'_>, first: &Token) -> Output {
@@ -478,6 +487,21 @@ fn settings(cursor: &mut Cursor<'_>) -> Option<Range<usize>> {
         }
         return Some(start..value.at.end);
     }
+}
+
+/// The plain words of a statement before any data, in capitals.
+pub(crate) fn first_words(text: &[u8]) -> Vec<String> {
+    let mut cursor = Cursor::new(text);
+    let mut words = Vec::new();
+    while let Some(token) = cursor.next() {
+        if cursor.depth <= 0 && token.kind == Kind::Word {
+            words.push(name_of(text, &token).to_ascii_uppercase());
+        }
+        if words.last().is_some_and(|word| word == "FORMAT" || word == "VALUES") || words.len() > 1000 {
+            break;
+        }
+    }
+    words
 }
 
 /// The ranges of the names `query_id` and `initial_query_id` in a statement.
