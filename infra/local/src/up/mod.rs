@@ -125,13 +125,7 @@ pub(crate) async fn run(mut args: Args) -> anyhow::Result<ExitCode> {
 
 async fn supervise(args: Args, project: &Project) -> anyhow::Result<ExitCode> {
     let folder = project.run();
-    let Some(_lock) = Lock::try_take(&folder)? else {
-        return refuse_second(&folder).map(|()| ExitCode::FAILURE);
-    };
-    let ended = leftovers::end(&folder).await?;
-    if !ended.is_empty() {
-        report::say(format!("ended what a killed stack had left: {}", ended.join(", ")));
-    }
+    let _lock = begin(&folder).await?;
     settle_ports(&args)?;
     let prepared = prepare(&args, project).await?;
     // Settled again: the build may have taken minutes.
