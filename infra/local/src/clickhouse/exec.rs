@@ -19,6 +19,9 @@ use super::statement::{self, Insert, Output, Statement};
 const HEAD: usize = 256 * 1024;
 /// The longest query text that is held in memory.
 const MAX_TEXT: usize = 256 << 20;
+/// How long output is held back while no more comes. A server sends each block at once, with what it has counted so far;
+/// this little wait gives quick queries a head with the final figures.
+const PATIENCE: std::time::Duration = std::time::Duration::from_millis(20);
 /// Data handed to the engine at once.
 const BLOCK: usize = 1 << 20;
 
@@ -388,7 +391,7 @@ impl Query<'_> {
             return Err(self.exception(&error).into());
         }
         let data = result.data();
-        if !data.is_empty() {
+        if output.answers || !data.is_empty() {
             sink.set_format(format);
             sink.write(data.to_vec())?;
         }
@@ -600,7 +603,15 @@ fn widen(writer: &io::PipeWriter) {
 /// the engine would otherwise compute it to the end.
 fn copy(mut reader: io::PipeReader, sink: &mut Sink, engine: &Engine, query_id: &str) -> Result<u64, Gone> {
     let mut copied = 0;
+    let mut gone = |reader| {
+        engine.kill(query_id);
+        drop::<io::PipeReader>(reader);
+        Err(Gone)
+    };
     loop {
+        if copied > 0 && sink.is_held() && !readable(&reader) && sink.release_held().is_err() {
+            return gone(reader);
+        }
         let mut data = vec![0; 128 * 1024];
         match reader.read(&mut data) {
             Ok(0) => return Ok(copied),
@@ -608,13 +619,19 @@ fn copy(mut reader: io::PipeReader, sink: &mut Sink, engine: &Engine, query_id: 
                 data.truncate(length);
                 copied += length as u64;
                 if sink.write(data).is_err() {
-                    engine.kill(query_id);
-                    drop(reader);
-                    return Err(Gone);
+                    return gone(reader);
                 }
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(_) => return Ok(copied),
         }
     }
+}
+
+/// Waits a moment for more output, or its end.
+fn readable(reader: &io::PipeReader) -> bool {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let patience = Timespec { tv_sec: 0, tv_nsec: PATIENCE.subsec_nanos().into() };
+    let mut descriptors = [PollFd::new(reader, PollFlags::IN)];
+    poll(&mut descriptors, Some(&patience)).is_ok_and(|ready| ready > 0)
 }

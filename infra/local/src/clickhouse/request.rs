@@ -233,7 +233,9 @@ pub(crate) struct ResponseOptions {
     pub(crate) level: u32,
     /// Hold the whole response back until the query has ended.
     pub(crate) wait: bool,
-    /// Bytes to hold back in memory at least.
+    /// The client asked for a buffer.
+    pub(crate) buffered: bool,
+    /// Bytes to hold back in memory at most.
     pub(crate) buffer: usize,
     /// For X-ClickHouse-Timezone.
     pub(crate) timezone: String,
@@ -330,6 +332,7 @@ impl QueryRequest {
                 .and_then(|value| value.parse().ok())
                 .unwrap_or(3),
             wait,
+            buffered: buffer > 0,
             buffer: usize::try_from(buffer).unwrap_or(usize::MAX).max(RESPONSE_BUFFER),
             timezone: setting("session_timezone")
                 .filter(|zone| !zone.is_empty())

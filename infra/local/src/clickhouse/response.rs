@@ -151,6 +151,17 @@ impl Sink {
         self.emit(data)
     }
 
+    /// Whether there is output that may be sent and has not been.
+    pub(crate) fn is_held(&self) -> bool {
+        self.head.is_some() && !self.options.wait && !self.options.buffered && !self.held.is_empty()
+    }
+
+    /// Sends head and output although the query still runs.
+    pub(crate) fn release_held(&mut self) -> Result<(), Gone> {
+        self.begin(None, &Stats::default(), true)?;
+        self.release()
+    }
+
     /// Holds data back on disk. Without room there, waiting is given up and the response begins.
     fn spill(&mut self, data: Vec<u8>) -> Result<(), Gone> {
         if self.spilled.is_none() {
@@ -256,8 +267,14 @@ impl Sink {
     }
 
     /// Ends the response of a query that failed.
+    ///
+    /// Output that was there before the failure is not taken back, unless the client asked for that (`wait_end_of_query`,
+    /// `buffer_size`): a server would have sent it by then, and clients must not see what depends on timing.
     pub(crate) fn fail(mut self, exception: &Exception) -> Result<(), Gone> {
         let message = exception.message(&self.version);
+        if self.is_held() {
+            self.release_held()?;
+        }
         if self.head.is_some() {
             self.held.clear();
             self.spilled = None;

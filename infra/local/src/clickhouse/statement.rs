@@ -37,6 +37,8 @@ pub(crate) struct Output {
     pub(crate) into_outfile: bool,
     /// Another statement follows.
     pub(crate) several: bool,
+    /// It has a result, if only an empty one (SHOW, DESCRIBE …; unset for SELECT).
+    pub(crate) answers: bool,
     /// It names `system.processes`: the ranges of the two-part name.
     pub(crate) processes: Vec<Range<usize>>,
 }
@@ -113,6 +115,16 @@ impl<'a> Lexer<'a> {
         self.text.len()
     }
 
+    /// The length of a blank beyond ASCII (no-break space, the typographic ones), which the engine skips too.
+    fn blank(&self, at: usize) -> usize {
+        let piece = self.text.get(at..self.text.len().min(at + 4)).unwrap_or(&[]);
+        let valid = match std::str::from_utf8(piece) {
+            Ok(text) => text,
+            Err(error) => piece.get(..error.valid_up_to()).and_then(|good| std::str::from_utf8(good).ok()).unwrap_or(""),
+        };
+        valid.chars().next().filter(|c| !c.is_ascii() && (c.is_whitespace() || matches!(c, '\u{200b}' | '\u{feff}'))).map_or(0, char::len_utf8)
+    }
+
     /// `$tag$ … $tag$`, or just the dollar.
     fn heredoc(&self, at: usize) -> usize {
         let mut end = at + 1;
@@ -152,6 +164,14 @@ impl Iterator for Lexer<'_> {
                 }
                 b'#' if matches!(self.byte(start + 1), b' ' | b'!') => {
                     self.at = self.after(start, b"\n");
+                    continue;
+                }
+                b'/' if self.starts_with(start, b"//") => {
+                    self.at = self.after(start, b"\n");
+                    continue;
+                }
+                0xC2 | 0xE1..=0xE3 | 0xEF if self.blank(start) > 0 => {
+                    self.at += self.blank(start);
                     continue;
                 }
                 b'/' if self.starts_with(start, b"/*") => {
@@ -253,30 +273,41 @@ pub(crate) fn parse(text: &[u8]) -> Statement {
     if cursor.is(&first, "INSERT") {
         return insert(cursor);
     }
+    if cursor.is(&first, "WITH") {
+        let mut cursor = Cursor::new(text);
+        while let Some(token) = cursor.next() {
+            if cursor.depth <= 0 && cursor.is(&token, "INSERT") && cursor.peek_is("INTO") {
+                return insert(cursor);
+            }
+        }
+    }
     if first.kind == Kind::Mark(b';') && cursor.lexer.peek().is_none() {
         return Statement::Empty;
     }
     let select =
         first.kind == Kind::Mark(b'(') || ["SELECT", "WITH", "FROM"].iter().any(|word| cursor.is(&first, word));
     let kill = cursor.is(&first, "KILL") && cursor.peek_is("QUERY");
-    let (output, inserts) = output(&mut cursor, &first);
-    match (select && !inserts, kill) {
+    let output = output(&mut cursor, &first);
+    match (select, kill) {
         (true, _) => Statement::Select(output),
         (false, true) => Statement::Kill(output),
         (false, false) => Statement::Other(output),
     }
 }
 
-/// Scans to the end of a statement that is no plain INSERT. Also tells whether an INSERT stands in it (WITH … INSERT).
-fn output(cursor: &mut Cursor<'_>, first: &Token) -> (Output, bool) {
+/// Words that begin a statement with a result, be it empty.
+const ANSWERS: [&str; 8] = ["SHOW", "DESCRIBE", "DESC", "EXISTS", "EXPLAIN", "CHECK", "KILL", "WATCH"];
+
+/// Scans to the end of a statement that is no INSERT with data.
+fn output(cursor: &mut Cursor<'_>, first: &Token) -> Output {
     let mut output = Output {
         format: None,
         outfile_at: first.at.end,
         into_outfile: false,
         several: false,
+        answers: ANSWERS.iter().any(|word| cursor.is(first, word)),
         processes: Vec::new(),
     };
-    let mut inserts = false;
     let mut format_at = None;
     let mut ended = false;
     let mut database: Option<Range<usize>> = None;
@@ -303,9 +334,7 @@ fn output(cursor: &mut Cursor<'_>, first: &Token) -> (Output, bool) {
         if cursor.depth > 0 {
             continue;
         }
-        if cursor.is(&token, "INSERT") {
-            inserts = true;
-        } else if cursor.is(&token, "INTO") && cursor.peek_is("OUTFILE") {
+        if cursor.is(&token, "INTO") && cursor.peek_is("OUTFILE") {
             output.into_outfile = true;
         } else if cursor.is(&token, "FORMAT")
             && let Some(name) = cursor.name()
@@ -325,7 +354,7 @@ fn output(cursor: &mut Cursor<'_>, first: &Token) -> (Output, bool) {
     if let Some(at) = format_at {
         output.outfile_at = at;
     }
-    (output, inserts)
+    output
 }
 
 fn insert(mut cursor: Cursor<'_>) -> Statement {
@@ -373,7 +402,7 @@ fn insert(mut cursor: Cursor<'_>) -> Statement {
     if selects {
         let mut cursor = Cursor::new(cursor.text);
         return match cursor.next() {
-            Some(first) => Statement::Other(output(&mut cursor, &first).0),
+            Some(first) => Statement::Other(output(&mut cursor, &first)),
             None => Statement::Empty,
         };
     }

@@ -56,7 +56,7 @@ pub(crate) enum StartError {
 /// The running engine.
 pub(crate) struct Engine {
     library: ffi::Library,
-    path_argument: String,
+    arguments: Vec<String>,
     version: String,
     formats: HashMap<String, Format>,
     /// For KILL QUERY, which must get through while every other connection is busy. None once closed.
@@ -84,8 +84,8 @@ impl Engine {
             .map_err(|_| StartError::Locked(folder.clone()))?;
 
         let library = ffi::Library::load(library)?;
-        let path_argument = format!("--path={}", folder.display());
-        let mut control = connect(library, &path_argument).ok_or_else(|| StartError::Refused(folder.clone()))?;
+        let arguments = arguments(&folder).map_err(failed)?;
+        let mut control = connect(library, &arguments).ok_or_else(|| StartError::Refused(folder.clone()))?;
         let create = format!("CREATE DATABASE IF NOT EXISTS {} ENGINE = Atomic", quote_name(database));
         run(&mut control, &create)?;
         let version = run(&mut control, "SELECT version() FORMAT TSVRaw")?.trim().to_owned();
@@ -112,7 +112,7 @@ impl Engine {
         .collect();
         Ok(Self {
             library,
-            path_argument,
+            arguments,
             version,
             formats,
             control: Mutex::new(Some(control)),
@@ -132,7 +132,7 @@ impl Engine {
 
     /// A fresh session. `None` when the engine refuses, as it does when it is shut down.
     pub(crate) fn connect(&self) -> Option<Connection> {
-        connect(self.library, &self.path_argument)
+        connect(self.library, &self.arguments)
     }
 
     /// Cancels the query of that id. It ends soon after with error 394.
@@ -157,10 +157,40 @@ impl Engine {
     }
 }
 
-fn connect(library: ffi::Library, path_argument: &str) -> Option<Connection> {
-    let mut arguments = vec![path_argument];
-    arguments.extend(SERVER_DEFAULTS);
-    library.connect(&arguments)
+/// What a connection is opened with. The engine would take a `config.xml` from whatever folder the program runs in;
+/// naming one keeps it to ours, and lets the user see users, roles and policies as a server's default user may.
+fn arguments(folder: &Path) -> std::io::Result<Vec<String>> {
+    let (config, users) = (folder.join("weir-config.xml"), folder.join("weir-users.xml"));
+    std::fs::write(&config, "<clickhouse></clickhouse>\n")?;
+    std::fs::write(&users, USERS)?;
+    let mut arguments = vec![
+        format!("--path={}", folder.display()),
+        format!("--config-file={}", config.display()),
+        format!("--users_config={}", users.display()),
+    ];
+    arguments.extend(SERVER_DEFAULTS.map(str::to_owned));
+    Ok(arguments)
+}
+
+/// The engine's own user; passwords are checked before it.
+const USERS: &str = "<clickhouse>
+    <profiles><default/></profiles>
+    <quotas><default/></quotas>
+    <users>
+        <default>
+            <password></password>
+            <networks><ip>::/0</ip></networks>
+            <profile>default</profile>
+            <quota>default</quota>
+            <access_management>1</access_management>
+            <named_collection_control>1</named_collection_control>
+        </default>
+    </users>
+</clickhouse>
+";
+
+fn connect(library: ffi::Library, arguments: &[String]) -> Option<Connection> {
+    library.connect(&arguments.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
 fn run(connection: &mut Connection, sql: &str) -> Result<String, StartError> {

@@ -153,6 +153,10 @@ fn selects_take_an_outfile_before_their_format() {
         "WITH 1 AS x SELECT x @format `CSV`",
         Some("CSV"),
     );
+    check("WITH insert AS (SELECT 13 AS n) SELECT * FROM insert", "WITH insert AS (SELECT 13 AS n) SELECT * FROM insert@", None);
+    check("WITH ' INSERT INTO ' AS v SELECT v", "WITH ' INSERT INTO ' AS v SELECT v@", None);
+    check("SELECT 1 // FORMAT CSV", "SELECT 1@ // FORMAT CSV", None);
+    check("SELECT 1;\u{a0}", "SELECT 1@;\u{a0}", None);
     check("SELECT 'it''s' \\'", "SELECT 'it''s' \\'@", None);
 }
 
@@ -164,6 +168,8 @@ fn outputs_know_what_else_is_in_them() {
     };
     assert!(output("SELECT 1; SELECT 2").several);
     assert!(!output("SELECT 1; -- x").several);
+    assert!(!output("SELECT 1;\u{a0}; /* x; */ ;").several);
+    assert!(output("SHOW TABLES").answers && !output("DROP TABLE t").answers);
     assert!(output("SELECT 1 INTO OUTFILE 'x'").into_outfile);
     assert_eq!(output("SELECT * FROM system.processes").processes, vec![14..30]);
     assert_eq!(output("SHOW TABLES FORMAT TSVRaw").format.as_deref(), Some("TSVRaw"));
