@@ -91,9 +91,7 @@ impl Error {
 impl Failure for Error {
     fn response(&self) -> Response<Body> {
         let mut response = match self {
-            Error::Invalid(problems) => {
-                respond::json(self.status(), serde_json::json!({ "detail": problems }).to_string())
-            }
+            Error::Invalid(problems) => respond::detail(self.status(), problems),
             _ => respond::problem(self.status(), self.code(), self.message()),
         };
         if self.status() == StatusCode::METHOD_NOT_ALLOWED {

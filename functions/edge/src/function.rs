@@ -78,8 +78,8 @@ pub async fn answer<F: Function>(function: &F, request: Request) -> Response<Bod
     response
 }
 
-/// An error and its sources, in one line.
-fn chain(error: &dyn Error) -> String {
+/// An error and its sources, in one line, for a log.
+pub fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(error) = source {

@@ -17,6 +17,6 @@ pub mod route;
 mod serve;
 pub mod server;
 
-pub use function::{Failure, Function, answer};
+pub use function::{Failure, Function, answer, chain};
 pub use lambda_http::{Body, Request, RequestExt, Response};
 pub use serve::serve;

@@ -1,5 +1,7 @@
 //! Logs: JSON lines in Lambda, readable lines in a terminal. No line holds a body, an address of a person or a key.
 
+use std::io::IsTerminal;
+
 use tracing_subscriber::EnvFilter;
 
 use crate::config::Lookup;
@@ -21,6 +23,10 @@ pub(crate) fn init(lookup: &Lookup<'_>, in_lambda: bool) {
             .with_span_list(false)
             .try_init()
     } else {
-        builder.with_writer(std::io::stderr).with_target(false).try_init()
+        builder
+            .with_writer(std::io::stderr)
+            .with_ansi(std::io::stderr().is_terminal())
+            .with_target(false)
+            .try_init()
     };
 }

@@ -3,6 +3,7 @@
 use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{Response, StatusCode};
 use lambda_http::Body;
+use serde::Serialize;
 
 /// A JSON response. The body is already JSON text.
 pub fn json(status: StatusCode, body: String) -> Response<Body> {
@@ -15,6 +16,21 @@ pub fn problem(status: StatusCode, code: &str, detail: &str) -> Response<Body> {
         status,
         serde_json::json!({ "detail": detail, "code": code }).to_string(),
     )
+}
+
+/// `{"detail": [ … ]}`, FastAPI's shape for what is wrong with the input.
+pub fn detail<T: Serialize>(status: StatusCode, detail: &[T]) -> Response<Body> {
+    #[derive(Serialize)]
+    struct Detail<'a, T> {
+        detail: &'a [T],
+    }
+    match serde_json::to_string(&Detail { detail }) {
+        Ok(body) => json(status, body),
+        Err(error) => {
+            tracing::error!(%error, "cannot write what is wrong with the input");
+            problem(status, "invalid_input", "The input is invalid")
+        }
+    }
 }
 
 /// A text response of some media type.

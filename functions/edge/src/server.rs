@@ -11,10 +11,10 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderValue};
+use bytes::{Bytes, BytesMut};
+use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST, HeaderValue};
 use http::{HeaderMap, StatusCode};
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -34,6 +34,13 @@ pub const MAX_BODY_BYTES: usize = 6 * 1024 * 1024;
 
 /// How long a client may take over its headers, and then over its body.
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How much of a body that is too large is read and dropped, so that the client gets to read the answer, and for how long.
+const MAX_DISCARD_BYTES: usize = 4 * MAX_BODY_BYTES;
+const DISCARD_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Most that is set aside for a body before it comes.
+const FIRST_READ_BYTES: u64 = 64 * 1024;
 
 /// How long requests under way may take after a signal to stop.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
@@ -197,19 +204,52 @@ enum Refusal {
     Broken,
 }
 
-async fn read_body(headers: &HeaderMap, body: Incoming) -> Result<Bytes, Refusal> {
+async fn read_body(headers: &HeaderMap, mut body: Incoming) -> Result<Bytes, Refusal> {
     let announced = headers
         .get(CONTENT_LENGTH)
         .and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     if announced.is_some_and(|length| length > MAX_BODY_BYTES as u64) {
+        // A client that asks first has sent nothing yet.
+        if !headers.contains_key(EXPECT) {
+            discard(&mut body).await;
+        }
         return Err(Refusal::TooLarge);
     }
-    match tokio::time::timeout(READ_TIMEOUT, Limited::new(body, MAX_BODY_BYTES).collect()).await {
-        Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Refusal::TooLarge),
-        Ok(Err(_)) => Err(Refusal::Broken),
+    let read = tokio::time::timeout(READ_TIMEOUT, async {
+        let mut collected = BytesMut::with_capacity(announced.unwrap_or(0).min(FIRST_READ_BYTES) as usize);
+        while let Some(frame) = body.frame().await {
+            let Ok(data) = frame.map_err(|_| Refusal::Broken)?.into_data() else {
+                continue;
+            };
+            if collected.len() + data.len() > MAX_BODY_BYTES {
+                return Err(Refusal::TooLarge);
+            }
+            collected.extend_from_slice(&data);
+        }
+        Ok(collected.freeze())
+    });
+    match read.await {
+        Ok(Err(Refusal::TooLarge)) => {
+            discard(&mut body).await;
+            Err(Refusal::TooLarge)
+        }
+        Ok(read) => read,
         Err(_) => Err(Refusal::TooSlow),
     }
+}
+
+/// Reads on for a while and keeps nothing: a client that sees its connection reset while it sends never reads why.
+async fn discard(body: &mut Incoming) {
+    let mut left = MAX_DISCARD_BYTES;
+    let reading = async {
+        while let Some(Ok(frame)) = body.frame().await {
+            left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
+            if left == 0 {
+                break;
+            }
+        }
+    };
+    let _ = tokio::time::timeout(DISCARD_TIMEOUT, reading).await;
 }
 
 /// The request as a function URL would pass it on.

@@ -6,6 +6,7 @@ pub(crate) mod number;
 mod url;
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 
 use uuid::Uuid;
 
@@ -59,22 +60,28 @@ pub(crate) fn pairs(value: Raw<'_>) -> Result<Vec<(Cow<'_, str>, Raw<'_>)>, Reas
     let mut reader = Reader::new(text);
     reader.enter_object();
     let mut pairs: Vec<(Cow<'_, str>, Raw<'_>)> = Vec::new();
-    let mut index = std::collections::HashMap::new();
+    // Only an object of many pairs needs one.
+    let mut index: Option<HashMap<Cow<'_, str>, usize>> = None;
     // The text was checked when it was read the first time, so this ends at the closing brace.
     while let Ok(Some((key, value))) = reader.member(pairs.is_empty()) {
         let key = key.unescape().text;
-        let known = if pairs.len() < LINEAR_SEARCH {
-            pairs.iter().position(|(known, _)| *known == key)
-        } else {
-            if index.is_empty() {
-                index.extend(pairs.iter().enumerate().map(|(at, (key, _))| (key.clone(), at)));
-            }
-            index.get(&key).copied()
+        if pairs.len() == LINEAR_SEARCH && index.is_none() {
+            index = Some(
+                pairs
+                    .iter()
+                    .enumerate()
+                    .map(|(at, (key, _))| (key.clone(), at))
+                    .collect(),
+            );
+        }
+        let known = match &index {
+            None => pairs.iter().position(|(known, _)| *known == key),
+            Some(index) => index.get(&key).copied(),
         };
         match known {
             Some(at) => pairs[at].1 = value,
             None => {
-                if pairs.len() >= LINEAR_SEARCH {
+                if let Some(index) = &mut index {
                     index.insert(key.clone(), pairs.len());
                 }
                 pairs.push((key, value));

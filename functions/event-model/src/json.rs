@@ -82,6 +82,19 @@ pub(crate) enum JsonError {
     IntTooLong,
 }
 
+/// The bytes that mean something inside a string: quote, backslash and control characters.
+const ENDS_PLAIN_TEXT: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 0x20 {
+        table[byte] = true;
+        byte += 1;
+    }
+    table[b'"' as usize] = true;
+    table[b'\\' as usize] = true;
+    table
+};
+
 const EXPECTING_VALUE: &str = "Expecting value";
 const EXPECTING_COMMA: &str = "Expecting ',' delimiter";
 const EXPECTING_COLON: &str = "Expecting ':' delimiter";
@@ -115,11 +128,18 @@ pub(crate) fn read<'a, const N: usize>(text: &'a str, fields: &[&str; N]) -> Res
     }
     let mut values = [None; N];
     let mut first = true;
+    // Clients mostly send the fields in the same order, so the one after the last is tried first.
+    let mut next = 0;
     while let Some((key, value)) = reader.member(first)? {
         first = false;
         let name = key.unescape().text;
-        if let Some(at) = fields.iter().position(|field| *field == name) {
+        let at = match fields.get(next) {
+            Some(field) if *field == name => Some(next),
+            _ => fields.iter().position(|field| *field == name),
+        };
+        if let Some(at) = at {
             values[at] = Some(value);
+            next = at + 1;
         }
     }
     reader.finish()?;
@@ -264,6 +284,11 @@ impl<'a> Reader<'a> {
         let mut at = quote + 1;
         let mut escaped = false;
         loop {
+            let plain = self.bytes.get(at..).unwrap_or_default();
+            at += plain
+                .iter()
+                .position(|byte| ENDS_PLAIN_TEXT[usize::from(*byte)])
+                .unwrap_or(plain.len());
             match self.bytes.get(at) {
                 None => return self.fail(quote, UNTERMINATED),
                 Some(b'"') => break,
@@ -271,8 +296,7 @@ impl<'a> Reader<'a> {
                     escaped = true;
                     at = self.escape(quote, at)?;
                 }
-                Some(0..=0x1f) => return self.fail(at, CONTROL),
-                Some(_) => at += 1,
+                Some(_) => return self.fail(at, CONTROL),
             }
         }
         self.at = at + 1;

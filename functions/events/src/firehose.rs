@@ -9,7 +9,7 @@ use aws_sdk_firehose::Client;
 use aws_sdk_firehose::config::retry::RetryConfig;
 use aws_sdk_firehose::config::timeout::TimeoutConfig;
 use aws_sdk_firehose::config::{BehaviorVersion, Region};
-use aws_sdk_firehose::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_firehose::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_firehose::operation::put_record_batch::{PutRecordBatchError, PutRecordBatchOutput};
 use aws_sdk_firehose::primitives::Blob;
 use aws_sdk_firehose::types::Record;
@@ -186,7 +186,7 @@ impl Firehose {
     }
 
     fn classify(&self, error: SdkError<PutRecordBatchError>) -> Result<CallOutcome, PutError> {
-        let text = || DisplayErrorContext(&error).to_string();
+        let text = || edge::chain(&error);
         match &error {
             SdkError::TimeoutError(_) => Ok(CallOutcome::Failed("no answer in time".to_owned())),
             SdkError::DispatchFailure(_) | SdkError::ResponseError(_) => Ok(CallOutcome::Failed(text())),

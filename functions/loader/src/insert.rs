@@ -105,7 +105,7 @@ pub fn groups(rows: Vec<Row>) -> Vec<Group> {
 }
 
 /// `ORDER BY (dt, name, obj, obj_id, event_id)`, and then whatever makes the order of any two different rows certain, so
-/// that the same rows always give the same block. UUIDs are compared as ClickHouse does: as a number of two halves.
+/// that the same rows always give the same block.
 fn by_sorting_key(a: &Row, b: &Row) -> std::cmp::Ordering {
     let key = |row: &Row| {
         (

@@ -92,30 +92,44 @@ fn from_text(text: &[u8]) -> Result<i64, Reason> {
     }
 }
 
-/// A string that is a number: an optional sign and digits, or a decimal number with a point.
+/// A string that is a number: an optional sign, digits, and perhaps a point and more digits.
 fn numeric(text: &[u8]) -> Option<Result<i64, &'static str>> {
     let text = std::str::from_utf8(text).ok()?;
-    if text.contains('.') {
-        if !text
-            .bytes()
-            .all(|byte| matches!(byte, b'0'..=b'9' | b'.' | b'+' | b'-' | b'e' | b'E'))
-        {
-            return None;
-        }
-        let number: f64 = text.parse().ok()?;
-        let number = if number.abs() > MILLISECONDS_ABOVE as f64 {
-            number / 1000.0
-        } else {
-            number
-        };
-        let seconds = number.floor() as i64;
-        let microseconds = ((number - seconds as f64) * 1e6).round().clamp(0.0, 1e6);
-        return Some(from_number(seconds, microseconds as i64));
-    }
     let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
-    let plain = !digits.is_empty() && digits.bytes().all(|digit| digit.is_ascii_digit());
-    let number = if plain { text.parse().ok()? } else { return None };
-    Some(from_number(number, 0))
+    let (whole, fraction) = match digits.split_once('.') {
+        Some((whole, fraction)) => (whole, Some(fraction)),
+        None => (digits, None),
+    };
+    if whole.is_empty()
+        || !whole
+            .bytes()
+            .chain(fraction.unwrap_or_default().bytes())
+            .all(|b| b.is_ascii_digit())
+    {
+        return None;
+    }
+    let magnitude: i64 = whole.parse().ok()?;
+    let negative = text.starts_with('-');
+    let Some(fraction) = fraction else {
+        return Some(from_number(if negative { -magnitude } else { magnitude }, 0));
+    };
+    // Added up digit by digit, as there: the last bits of the sum decide which second it rounds to.
+    let mut number = magnitude as f64;
+    let mut place = 10.0;
+    for digit in fraction.bytes() {
+        number += f64::from(digit - b'0') / place;
+        place *= 10.0;
+    }
+    let number = if negative { -number } else { number };
+    let number = if number.abs() > MILLISECONDS_ABOVE as f64 {
+        number / 1000.0
+    } else {
+        number
+    };
+    let seconds = number.floor();
+    let microseconds = ((number - seconds) * 1e6).round();
+    // When it is out of range, what is reported is that it is no date either.
+    from_number(seconds as i64, microseconds as i64).ok().map(Ok)
 }
 
 /// `YYYY-MM-DD`, a separator, a time.
@@ -195,4 +209,66 @@ fn number(text: &[u8], at: usize, count: usize) -> Option<i64> {
     text.get(at..at + count)?.iter().try_fold(0, |number, digit| {
         digit.is_ascii_digit().then(|| number * 10 + i64::from(digit - b'0'))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::json::Reader;
+
+    /// As pydantic 2.11 reads them. A fraction of milliseconds counts as one of a second there, in a number but not in a
+    /// string.
+    #[test]
+    fn numbers_and_strings_of_numbers() {
+        for (text, expected) in [
+            ("1872658154376.9878", Some(1_872_658_155)),
+            ("\"1872658154376.9878\"", Some(1_872_658_154)),
+            ("20000000001.5", Some(20_000_000)),
+            ("0.9999999", Some(1)),
+            ("\"0.9999999\"", Some(1)),
+            ("\"1.\"", Some(1)),
+            ("\"+7\"", Some(7)),
+            ("\"845916898583379.7\"", Some(845_916_898)),
+            ("\".5\"", None),
+            ("\"1.5e3\"", None),
+            ("\"1e3\"", None),
+            ("\" 1\"", None),
+            ("1e999", None),
+            ("true", None),
+        ] {
+            let value = Reader::new(text).value(0).unwrap();
+            assert_eq!(datetime(value).ok(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn iso_forms() {
+        for (text, expected) in [
+            ("1970-01-02", Some(86_400)),
+            ("1970-01-01T00:01", Some(60)),
+            ("1970-01-01 00:01:01.9999999999Z", Some(61)),
+            ("1970-01-01t01:00:00+0030", Some(1800)),
+            ("1970-01-01_00:00:00\u{2212}01:00", Some(3600)),
+            ("1970-01-01T00:00:00-23:59", Some(86_340)),
+            ("1970-01-01T24:00", None),
+            ("1970-01-01T00:00:60", None),
+            ("1970-01-01T00:00:00.", None),
+            ("1970-01-01T00:00:00-24:00", None),
+            ("1970-01-01T00:00:00+03", None),
+            ("1970-01-01T00:00:00ZZ", None),
+            ("1970-1-01", None),
+            ("1970-02-29", None),
+            ("1970-01-01T", None),
+        ] {
+            assert_eq!(
+                datetime(Raw::Text(crate::json::Text {
+                    raw: text,
+                    escaped: false
+                }))
+                .ok(),
+                expected,
+                "{text}"
+            );
+        }
+    }
 }

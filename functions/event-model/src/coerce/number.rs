@@ -58,18 +58,17 @@ fn int_string(text: &str) -> Result<u64, Reason> {
         };
     }
     let trimmed = text.trim();
-    let unsigned = trimmed.strip_prefix('+').unwrap_or(trimmed);
-    let (minus, digits) = match unsigned.strip_prefix('-') {
+    let (minus, digits) = match trimmed.strip_prefix('-') {
         Some(digits) => ("-", digits),
-        None => ("", unsigned),
+        None => ("", trimmed.strip_prefix('+').unwrap_or(trimmed)),
     };
     let digits = without_leading_zeros(digits).ok_or(Reason::IntParsing)?;
     let digits = without_zero_fraction(digits);
-    let digits = without_underscores(digits);
-    if digits.len() > MAX_INT_DIGITS || digits.is_empty() || !digits.bytes().all(|digit| digit.is_ascii_digit()) {
+    let number = format!("{minus}{}", without_underscores(digits));
+    if number.len() > MAX_INT_DIGITS || !is_plain_int(&number) {
         return Err(Reason::IntParsing);
     }
-    int_text(&format!("{minus}{digits}"))
+    int_text(&number)
 }
 
 /// An integer as JSON writes it.
@@ -88,7 +87,8 @@ fn without_leading_zeros(digits: &str) -> Option<&str> {
             .then_some(digits);
     }
     match digits.find(|c| c != '0' && c != '_') {
-        Some(at) if digits.as_bytes()[at].is_ascii_digit() => digits.get(at..),
+        // A sign behind zeros counts, odd as it is: pydantic reads "0-0" as 0.
+        Some(at) if matches!(digits.as_bytes()[at], b'0'..=b'9' | b'-') => digits.get(at..),
         // The character before the point stays: a zero, or an underscore, which is refused later.
         Some(at) if digits.as_bytes()[at] == b'.' => digits.get(at - 1..),
         Some(_) => None,
@@ -143,4 +143,66 @@ fn float_string(text: &str) -> Result<f64, Reason> {
         return Ok(number);
     }
     without_underscores(text).parse().map_err(|_| Reason::FloatParsing)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::json::Reader;
+
+    /// Values of a string, as pydantic 2.11 reads them.
+    #[test]
+    fn integers_in_strings() {
+        for (text, expected) in [
+            ("1", Ok(1)),
+            ("+01", Ok(1)),
+            ("1.000", Ok(1)),
+            (" \u{a0}1_000\t", Ok(1000)),
+            ("0_0", Ok(0)),
+            ("-0", Ok(0)),
+            ("0-0", Ok(0)),
+            ("18446744073709551615", Ok(u64::MAX)),
+            ("18446744073709551616", Err(FITS_U64)),
+            ("-1", Err(NOT_NEGATIVE_INT)),
+            ("0-1", Err(NOT_NEGATIVE_INT)),
+            ("+-1", Err(Reason::IntParsing)),
+            ("--1", Err(Reason::IntParsing)),
+            ("1.", Err(Reason::IntParsing)),
+            (".0", Err(Reason::IntParsing)),
+            ("1.5", Err(Reason::IntParsing)),
+            ("1e3", Err(Reason::IntParsing)),
+            ("1__0", Err(Reason::IntParsing)),
+            ("_1", Err(Reason::IntParsing)),
+            ("0_", Err(Reason::IntParsing)),
+            ("\u{661}", Err(Reason::IntParsing)),
+            ("", Err(Reason::IntParsing)),
+        ] {
+            assert_eq!(int_string(text), expected, "{text:?}");
+        }
+        assert_eq!(int_string(&"1".repeat(4301)), Err(Reason::IntParsingSize));
+        assert_eq!(int_string(&"0".repeat(9999)), Ok(0));
+    }
+
+    #[test]
+    fn numbers() {
+        let read = |text| Reader::new(text).value(0).unwrap();
+        for (text, int, float) in [
+            ("1e3", Ok(1000), Ok(1000.0)),
+            ("-0.0", Ok(0), Ok(-0.0)),
+            ("true", Ok(1), Ok(1.0)),
+            ("1.5", Err(Reason::IntFromFloat), Ok(1.5)),
+            ("9.3e18", Err(Reason::IntParsingSize), Ok(9.3e18)),
+            ("NaN", Err(Reason::FiniteNumber), Err(NOT_NEGATIVE)),
+            ("1e999", Err(Reason::FiniteNumber), Err(Reason::FiniteNumber)),
+            ("-1", Err(NOT_NEGATIVE_INT), Err(NOT_NEGATIVE)),
+            ("null", Err(Reason::IntType), Err(Reason::FloatType)),
+            ("\" 1_000.5 \"", Err(Reason::IntParsing), Err(Reason::FloatParsing)),
+            ("\"1_000.5\"", Err(Reason::IntParsing), Ok(1000.5)),
+            ("\"-inf\"", Err(Reason::IntParsing), Err(NOT_NEGATIVE)),
+        ] {
+            assert_eq!(unsigned(read(text)), int, "{text}");
+            assert_eq!(amount(read(text)), float, "{text}");
+        }
+        assert_eq!(amount(Raw::Int(&"9".repeat(400))), Err(Reason::FloatType));
+    }
 }
