@@ -1,1 +1,27 @@
-//! The one integration binary.
+//! The one integration binary. Every test starts what it needs for real, on free ports and in a folder of its own:
+//! the engine, Firehose, the functions. No test depends on another, on the clock, or on what the machine already runs.
+//!
+//! Run it with `cargo weir test`, which fetches the tools and says where they are:
+//! `WEIR_BIN` (the `weir` under test), `WEIR_CLIENTS_PYTHON` (a virtual environment with third parties' clients) and
+//! `WEIR_CLIENTS_NODE` (a folder with their `node_modules`).
+
+#![allow(missing_docs, unreachable_pub, reason = "a test binary has no public interface")]
+#![allow(
+    clippy::expect_used,
+    clippy::disallowed_methods,
+    reason = "a test may panic, and reads where its tools are"
+)]
+
+mod endpoint;
+mod process;
+mod sql;
+mod stack;
+
+mod clients;
+mod command_line;
+mod crash;
+mod engine;
+mod firehose;
+mod loader;
+mod pipeline;
+mod warehouse;

@@ -14,7 +14,7 @@ pub const SEND_TIMEOUT: Duration = Duration::from_secs(10);
 /// Which ClickHouse, as whom.
 #[derive(Debug, Clone)]
 pub struct ClickHouseConfig {
-    /// `CLICKHOUSE_URL`, default `http://127.0.0.1:8123`.
+    /// `CLICKHOUSE_URL`, required.
     pub url: String,
     /// `CLICKHOUSE_USER`, default `default`.
     pub user: String,
@@ -28,7 +28,7 @@ impl ClickHouseConfig {
     /// Reads the four values.
     pub fn read(reader: &mut Reader<'_>) -> Self {
         ClickHouseConfig {
-            url: reader.url("CLICKHOUSE_URL", "http://127.0.0.1:8123"),
+            url: reader.required_url("CLICKHOUSE_URL", "the HTTP address of ClickHouse"),
             user: reader.or("CLICKHOUSE_USER", "default"),
             password: reader.or("CLICKHOUSE_PASSWORD", "").into(),
             database: reader.or("CLICKHOUSE_DATABASE", "analytics"),

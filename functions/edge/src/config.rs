@@ -83,10 +83,12 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// An http or https address, or `default`.
-    pub fn url(&mut self, key: &str, default: &str) -> String {
-        let value = self.or(key, default);
-        self.check_url(key, &value);
+    /// An http or https address that must be set; `what` says what it is for.
+    pub fn required_url(&mut self, key: &str, what: &str) -> String {
+        let value = self.required(key, what);
+        if !value.is_empty() {
+            self.check_url(key, &value);
+        }
         value
     }
 
@@ -141,7 +143,7 @@ mod tests {
         };
         let mut reader = Reader::new(&lookup);
         assert_eq!(reader.or("EMPTY", "default"), "default");
-        reader.url("URL", "http://127.0.0.1");
+        reader.required_url("URL", "an address");
         reader.secret("KEY", "the key");
         let error = reader.finish(()).unwrap_err();
         assert_eq!(

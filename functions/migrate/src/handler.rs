@@ -112,9 +112,14 @@ mod tests {
                 "the cluster name \"it's\" is empty or holds a quote, a backslash or a control character",
             ),
         ] {
-            let lookup = |asked: &str| (asked == key).then(|| value.to_owned());
+            let lookup = |asked: &str| match asked {
+                _ if asked == key => Some(value.to_owned()),
+                "CLICKHOUSE_URL" => Some("http://localhost:8123".to_owned()),
+                _ => None,
+            };
             assert_eq!(Context::from_lookup(&lookup).err().unwrap().to_string(), expected);
         }
-        assert!(Context::from_lookup(&|_| None).is_ok());
+        let missing = Context::from_lookup(&|_| None).err().unwrap().to_string();
+        assert_eq!(missing, "CLICKHOUSE_URL is not set: the HTTP address of ClickHouse");
     }
 }

@@ -4,11 +4,12 @@ use std::path::Path;
 use std::process::{ExitCode, ExitStatus};
 
 use anyhow::Context as _;
+use secrecy::ExposeSecret as _;
 use tokio::process::Command;
-use url::Url;
 
 use crate::project::Project;
 use crate::tools;
+use crate::warehouse::{WarehouseArgs, parse_url};
 
 /// Arguments of the command.
 #[derive(clap::Args)]
@@ -21,24 +22,8 @@ pub(crate) struct Args {
         default_value = "build"
     )]
     args: Vec<String>,
-    /// ClickHouse's HTTP address; flags of Weir's come before dbt's own
-    #[arg(long, env = "CLICKHOUSE_URL", default_value = "http://127.0.0.1:8123")]
-    url: String,
-    /// ClickHouse's user
-    #[arg(long, env = "CLICKHOUSE_USER", default_value = "default")]
-    user: String,
-    /// That user's password
-    #[arg(
-        long,
-        env = "CLICKHOUSE_PASSWORD",
-        default_value = "",
-        hide_env_values = true,
-        hide_default_value = true
-    )]
-    password: String,
-    /// The database of the tables
-    #[arg(long, env = "CLICKHOUSE_DATABASE", default_value = "analytics")]
-    database: String,
+    #[command(flatten)]
+    warehouse: WarehouseArgs,
     /// Create tables on this cluster, with Replicated engines
     #[arg(long, env = "WEIR_CLUSTER", default_value = "")]
     cluster: String,
@@ -47,7 +32,8 @@ pub(crate) struct Args {
 /// Runs the command; its exit code is dbt's.
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let project = Project::find()?;
-    let address = Address::parse(&args.url)?;
+    let clickhouse = args.warehouse.config(&project)?;
+    let address = Address::parse(&clickhouse.url)?;
     let environment = tools::dbt_environment(&project).await?;
     let mut command = command(&project, &environment);
     command
@@ -55,9 +41,9 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         .env("CLICKHOUSE_HOST", &address.host)
         .env("CLICKHOUSE_PORT", address.port.to_string())
         .env("CLICKHOUSE_SECURE", address.secure.to_string())
-        .env("CLICKHOUSE_USER", &args.user)
-        .env("CLICKHOUSE_PASSWORD", &args.password)
-        .env("CLICKHOUSE_DATABASE", &args.database)
+        .env("CLICKHOUSE_USER", &clickhouse.user)
+        .env("CLICKHOUSE_PASSWORD", clickhouse.password.expose_secret())
+        .env("CLICKHOUSE_DATABASE", &clickhouse.database)
         .env("WEIR_CLUSTER", &args.cluster);
     let status = wait(command).await?;
     Ok(exit_code(status))
@@ -126,19 +112,11 @@ struct Address {
 
 impl Address {
     fn parse(text: &str) -> anyhow::Result<Self> {
-        let url = Url::parse(text).with_context(|| format!("CLICKHOUSE_URL {text:?} is not a URL"))?;
-        let secure = match url.scheme() {
-            "http" => false,
-            "https" => true,
-            other => anyhow::bail!("CLICKHOUSE_URL must start with http:// or https://, not {other}://"),
-        };
+        let url = parse_url(text)?;
+        let secure = url.scheme() == "https";
         anyhow::ensure!(
             url.path() == "/" && url.query().is_none(),
             "CLICKHOUSE_URL must be a host and a port: dbt-clickhouse takes no path and no query"
-        );
-        anyhow::ensure!(
-            url.username().is_empty() && url.password().is_none(),
-            "CLICKHOUSE_URL must not carry a user or password: use CLICKHOUSE_USER and CLICKHOUSE_PASSWORD"
         );
         let host = url
             .host_str()
@@ -183,8 +161,8 @@ mod tests {
     fn a_url_that_dbt_cannot_use_says_why() {
         for (text, word) in [
             ("127.0.0.1:8123", "is not a URL"),
-            ("localhost:8123", "not localhost://"),
-            ("tcp://localhost:9000", "not tcp://"),
+            ("localhost:8123", "http://"),
+            ("tcp://localhost:9000", "http://"),
             ("http://localhost:8123/proxy", "no path"),
             ("http://localhost:8123/?database=x", "no query"),
             ("http://me:secret@localhost:8123", "CLICKHOUSE_PASSWORD"),
@@ -207,7 +185,7 @@ mod tests {
             (&["dbt"][..], &["build"][..]),
             (&["dbt", "run", "--full-refresh"], &["run", "--full-refresh"]),
             (
-                &["dbt", "--url", "http://h:1", "test", "-s", "stg_site_events"],
+                &["dbt", "--clickhouse-url", "http://h:1", "test", "-s", "stg_site_events"],
                 &["test", "-s", "stg_site_events"],
             ),
             (&["dbt", "--", "--version"], &["--version"]),

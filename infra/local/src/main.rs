@@ -12,6 +12,7 @@ mod report;
 mod test;
 mod tools;
 mod up;
+mod warehouse;
 
 use std::process::ExitCode;
 

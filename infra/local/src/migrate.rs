@@ -4,9 +4,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use ::migrate::{MigrationSet, Migrator, Plan, Report};
-use edge::clickhouse::ClickHouseConfig;
 
+use crate::project::Project;
 use crate::report;
+use crate::warehouse::WarehouseArgs;
 
 /// Arguments of the command.
 #[derive(clap::Args)]
@@ -20,24 +21,8 @@ pub(crate) struct Args {
     /// Read the files of this folder instead of those built in
     #[arg(long, value_name = "FOLDER")]
     dir: Option<PathBuf>,
-    /// ClickHouse's HTTP address
-    #[arg(long, env = "CLICKHOUSE_URL", default_value = "http://127.0.0.1:8123")]
-    url: String,
-    /// ClickHouse's user
-    #[arg(long, env = "CLICKHOUSE_USER", default_value = "default")]
-    user: String,
-    /// That user's password
-    #[arg(
-        long,
-        env = "CLICKHOUSE_PASSWORD",
-        default_value = "",
-        hide_env_values = true,
-        hide_default_value = true
-    )]
-    password: String,
-    /// The database of the tables, made when it is missing
-    #[arg(long, env = "CLICKHOUSE_DATABASE", default_value = "analytics")]
-    database: String,
+    #[command(flatten)]
+    warehouse: WarehouseArgs,
     /// Run DDL on this cluster, with Replicated engines
     #[arg(long, env = "WEIR_CLUSTER")]
     cluster: Option<String>,
@@ -49,12 +34,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Some(folder) => MigrationSet::from_dir(folder)?,
         None => ::migrate::embedded()?,
     };
-    let clickhouse = ClickHouseConfig {
-        url: args.url,
-        user: args.user,
-        password: args.password.into(),
-        database: args.database,
-    };
+    let clickhouse = args.warehouse.config(&Project::find()?)?;
     // `WEIR_CLUSTER=` in an env file means none.
     let cluster = args.cluster.as_deref().filter(|name| !name.is_empty());
     let migrator = Migrator::new(clickhouse.client(), &clickhouse.url, &clickhouse.database, cluster)?;

@@ -5,6 +5,7 @@
 //!
 //! - `WEIR_BIN`: the `weir` program to start stacks with. Unset means that the test was not started by `weir test`.
 //! - `WEIR_LIBCHDB`: the engine's library.
+//! - `WEIR_CLIENTS_PYTHON`, `WEIR_CLIENTS_NODE`: third parties' clients, for the end-to-end tests.
 
 mod count;
 mod dbt;
@@ -64,6 +65,7 @@ struct Bench {
     project: Project,
     weir: PathBuf,
     library: PathBuf,
+    clients: Option<tools::Clients>,
     nextest: bool,
     filter: Option<String>,
 }
@@ -80,8 +82,12 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     if wanted(Part::Dbt) {
         tools::dbt_environment(&project).await?;
     }
+    let mut clients = None;
     if wanted(Part::E2e) {
+        clients = Some(tools::clients(&project).await?);
         tools::cargo_lambda_environment(&project).await?;
+        // The end-to-end tests call dbt too, several at once.
+        tools::dbt_environment(&project).await?;
         // Every stack of the tests would build them else, all at once.
         up::build_functions(project.root()).await?;
     }
@@ -90,6 +96,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         nextest: has_nextest().await,
         project,
         library,
+        clients,
         filter: args.filter,
     };
     let mut counts = Vec::new();
@@ -148,6 +155,11 @@ impl Bench {
         // nextest takes the name as its own argument; cargo passes it to each test program.
         cargo.args(&self.filter);
         cargo.env("WEIR_BIN", &self.weir).env("WEIR_LIBCHDB", &self.library);
+        if let Some(clients) = &self.clients {
+            cargo
+                .env("WEIR_CLIENTS_PYTHON", &clients.python)
+                .env("WEIR_CLIENTS_NODE", &clients.node);
+        }
         let (success, output) = shown(&mut cargo).await?;
         Ok(Count::of_cargo(&output).with_end(success))
     }

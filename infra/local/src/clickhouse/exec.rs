@@ -631,7 +631,10 @@ fn copy(mut reader: io::PipeReader, sink: &mut Sink, engine: &Engine, query_id: 
 /// Waits a moment for more output, or its end.
 fn readable(reader: &io::PipeReader) -> bool {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
-    let patience = Timespec { tv_sec: 0, tv_nsec: PATIENCE.subsec_nanos().into() };
+    let patience = Timespec {
+        tv_sec: 0,
+        tv_nsec: PATIENCE.subsec_nanos().into(),
+    };
     let mut descriptors = [PollFd::new(reader, PollFlags::IN)];
     poll(&mut descriptors, Some(&patience)).is_ok_and(|ready| ready > 0)
 }

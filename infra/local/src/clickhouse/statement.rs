@@ -120,9 +120,16 @@ impl<'a> Lexer<'a> {
         let piece = self.text.get(at..self.text.len().min(at + 4)).unwrap_or(&[]);
         let valid = match std::str::from_utf8(piece) {
             Ok(text) => text,
-            Err(error) => piece.get(..error.valid_up_to()).and_then(|good| std::str::from_utf8(good).ok()).unwrap_or(""),
+            Err(error) => piece
+                .get(..error.valid_up_to())
+                .and_then(|good| std::str::from_utf8(good).ok())
+                .unwrap_or(""),
         };
-        valid.chars().next().filter(|c| !c.is_ascii() && (c.is_whitespace() || matches!(c, '\u{200b}' | '\u{feff}'))).map_or(0, char::len_utf8)
+        valid
+            .chars()
+            .next()
+            .filter(|c| !c.is_ascii() && (c.is_whitespace() || matches!(c, '\u{200b}' | '\u{feff}')))
+            .map_or(0, char::len_utf8)
     }
 
     /// `$tag$ … $tag$`, or just the dollar.
@@ -296,7 +303,9 @@ pub(crate) fn parse(text: &[u8]) -> Statement {
 }
 
 /// Words that begin a statement with a result, be it empty.
-const ANSWERS: [&str; 8] = ["SHOW", "DESCRIBE", "DESC", "EXISTS", "EXPLAIN", "CHECK", "KILL", "WATCH"];
+const ANSWERS: [&str; 8] = [
+    "SHOW", "DESCRIBE", "DESC", "EXISTS", "EXPLAIN", "CHECK", "KILL", "WATCH",
+];
 
 /// Scans to the end of a statement that is no INSERT with data.
 fn output(cursor: &mut Cursor<'_>, first: &Token) -> Output {

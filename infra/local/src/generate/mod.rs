@@ -23,7 +23,6 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use clap::value_parser;
 use edge::clickhouse::ClickHouseConfig;
-use edge::config::Reader;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::Offset;
@@ -37,6 +36,10 @@ use report::{LatencyReport, Report};
 use send::{Parcel, Patience, Sender};
 use shop::{Plan, Shop};
 use totals::Totals;
+
+use crate::project::Project;
+use crate::up;
+use crate::warehouse::WarehouseArgs;
 
 /// Events when neither `--events` nor `--users` says how many.
 const DEFAULT_EVENTS: u64 = 1_000_000;
@@ -81,15 +84,17 @@ pub(crate) struct Args {
     /// Percent of the events that come twice, with the same event id
     #[arg(long, value_name = "P", default_value_t = 0.0, value_parser = percent)]
     duplicate_percent: f64,
-    /// Where to post [default: http://127.0.0.1:9000/events, with the port of WEIR_FUNCTIONS_PORT if that is set]
+    /// Where to post [default: the running stack's, else http://127.0.0.1:9000/events]
     #[arg(long, env = "WEIR_EVENTS_URL", hide_env_values = true, value_parser = http_url)]
     url: Option<Url>,
     /// Port of the functions on this machine, for the default of --url
     #[arg(long, env = "WEIR_FUNCTIONS_PORT", default_value_t = 9000, hide = true)]
     functions_port: u16,
-    /// Insert straight into ClickHouse (CLICKHOUSE_URL, _USER, _PASSWORD, _DATABASE) instead of posting
+    /// Insert straight into ClickHouse instead of posting
     #[arg(long, conflicts_with_all = ["rate", "connections"])]
     backfill: bool,
+    #[command(flatten)]
+    warehouse: WarehouseArgs,
     /// Events a second, at most [default: as fast as it goes]
     #[arg(long, value_name = "EVENTS_PER_SECOND", value_parser = rate)]
     rate: Option<f64>,
@@ -158,15 +163,18 @@ enum Target {
 
 impl Target {
     fn of(args: &Args) -> anyhow::Result<Self> {
+        let project = Project::find()?;
         if args.backfill {
-            let mut reader = Reader::new(&edge::config::env);
-            let config = ClickHouseConfig::read(&mut reader);
-            return Ok(Self::Warehouse(reader.finish(config)?));
+            return Ok(Self::Warehouse(args.warehouse.config(&project)?));
         }
-        Ok(Self::Endpoint(match &args.url {
-            Some(url) => url.clone(),
-            None => Url::parse(&format!("http://127.0.0.1:{}/events", args.functions_port))?,
-        }))
+        if let Some(url) = &args.url {
+            return Ok(Self::Endpoint(url.clone()));
+        }
+        let url = match up::running(&project)? {
+            Some(stack) => stack.events,
+            None => format!("http://127.0.0.1:{}/events", args.functions_port),
+        };
+        Ok(Self::Endpoint(Url::parse(&url)?))
     }
 }
 

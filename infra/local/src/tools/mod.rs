@@ -4,6 +4,7 @@
 //! versions are in `pins`. npm, pip and uv are run as the user has them configured; no registry is named here.
 
 mod cache;
+mod clients;
 mod command;
 mod engine;
 mod pins;
@@ -11,6 +12,7 @@ mod python;
 
 use std::path::PathBuf;
 
+pub(crate) use self::clients::Clients;
 use self::python::Dependencies;
 use crate::project::Project;
 
@@ -33,4 +35,9 @@ pub(crate) async fn cargo_lambda_environment(project: &Project) -> anyhow::Resul
         Dependencies::LeftOut,
     )
     .await
+}
+
+/// The third-party clients that the tests use, fetched when they are missing.
+pub(crate) async fn clients(project: &Project) -> anyhow::Result<Clients> {
+    clients::clients(&project.tools()).await
 }

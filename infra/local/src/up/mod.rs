@@ -34,7 +34,7 @@ use self::{
     stack::Plan,
     state::{Lock, Stack},
 };
-use crate::{project::Project, report, tools};
+use crate::{project::Project, report, tools, warehouse::parse_url};
 
 /// Arguments of the command.
 #[derive(Debug, Clone, clap::Args)]
@@ -43,7 +43,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "PORT", env = "WEIR_FUNCTIONS_PORT", default_value_t = 9000)]
     functions_port: u16,
     /// Port of ClickHouse's HTTP interface; 0 takes a free one
-    #[arg(long, value_name = "PORT", env = "WEIR_CLICKHOUSE_PORT", default_value_t = 8123)]
+    #[arg(long, value_name = "PORT", env = "WEIR_CLICKHOUSE_PORT", default_value_t = crate::warehouse::DEFAULT_PORT)]
     clickhouse_port: u16,
     /// Port of the Firehose API; 0 takes a free one
     #[arg(long, value_name = "PORT", env = "WEIR_FIREHOSE_PORT", default_value_t = 4573)]
@@ -109,7 +109,7 @@ pub(crate) async fn run(mut args: Args) -> anyhow::Result<ExitCode> {
     args.cluster = args.cluster.filter(|name| !name.is_empty());
     let project = Project::find()?;
     if let Some(url) = &args.clickhouse_url {
-        check_url(url)?;
+        parse_url(url)?;
     }
     if args.detach && !args.supervise {
         // All that takes long happens here, where its progress is seen; the process that stays finds it done. It takes the
@@ -147,6 +147,31 @@ async fn supervise(args: Args, project: &Project) -> anyhow::Result<ExitCode> {
         access_key,
     })
     .await
+}
+
+/// What other commands want to know of the stack that runs.
+#[derive(Debug)]
+pub(crate) struct Running {
+    /// Where to POST events.
+    pub(crate) events: String,
+    /// ClickHouse's HTTP interface.
+    pub(crate) clickhouse: String,
+    /// The database of the tables.
+    pub(crate) database: String,
+}
+
+/// The stack that runs with this project's state, if one does.
+pub(crate) fn running(project: &Project) -> anyhow::Result<Option<Running>> {
+    let folder = project.run();
+    // The file of a stack whose supervisor was killed says nothing of what runs now.
+    if !folder.exists() || Lock::try_take(&folder)?.is_some() {
+        return Ok(None);
+    }
+    Ok(Stack::read(&folder)?.map(|stack| Running {
+        events: stack.urls.events,
+        clickhouse: stack.urls.clickhouse,
+        database: stack.database,
+    }))
 }
 
 /// Builds the functions as a stack would: for `weir test`.
@@ -213,17 +238,6 @@ async fn begin(folder: &Path) -> anyhow::Result<Lock> {
     Ok(lock)
 }
 
-fn check_url(text: &str) -> anyhow::Result<()> {
-    let url = url::Url::parse(text).with_context(|| format!("CLICKHOUSE_URL {text:?} is not a URL"))?;
-    if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
-        bail!("CLICKHOUSE_URL must start with http:// or https://");
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        bail!("CLICKHOUSE_URL must not carry a user or password: use CLICKHOUSE_USER and CLICKHOUSE_PASSWORD");
-    }
-    Ok(())
-}
-
 /// The key that Firehose shows to the loader: random, made once, readable by this user alone.
 fn access_key(folder: &Path) -> anyhow::Result<String> {
     let path = folder.join("access-key");
@@ -282,23 +296,6 @@ mod tests {
             .permissions()
             .mode();
         assert_eq!(mode & 0o777, 0o600);
-    }
-
-    #[test]
-    fn clickhouse_urls_are_checked() {
-        let check = |text: &str, expected: Option<&str>| {
-            let error = check_url(text).err().map(|error| format!("{error:#}"));
-            assert_eq!(error.is_some(), expected.is_some(), "{text}: {error:?}");
-            assert!(
-                error.unwrap_or_default().contains(expected.unwrap_or_default()),
-                "{text}"
-            );
-        };
-        check("http://127.0.0.1:8123", None);
-        check("https://x.example:8443/", None);
-        check("127.0.0.1:8123", Some("not a URL"));
-        check("tcp://127.0.0.1:9000", Some("http://"));
-        check("http://u:p@host", Some("CLICKHOUSE_PASSWORD"));
     }
 
     #[tokio::test]

@@ -153,8 +153,16 @@ fn selects_take_an_outfile_before_their_format() {
         "WITH 1 AS x SELECT x @format `CSV`",
         Some("CSV"),
     );
-    check("WITH insert AS (SELECT 13 AS n) SELECT * FROM insert", "WITH insert AS (SELECT 13 AS n) SELECT * FROM insert@", None);
-    check("WITH ' INSERT INTO ' AS v SELECT v", "WITH ' INSERT INTO ' AS v SELECT v@", None);
+    check(
+        "WITH insert AS (SELECT 13 AS n) SELECT * FROM insert",
+        "WITH insert AS (SELECT 13 AS n) SELECT * FROM insert@",
+        None,
+    );
+    check(
+        "WITH ' INSERT INTO ' AS v SELECT v",
+        "WITH ' INSERT INTO ' AS v SELECT v@",
+        None,
+    );
     check("SELECT 1 // FORMAT CSV", "SELECT 1@ // FORMAT CSV", None);
     check("SELECT 1;\u{a0}", "SELECT 1@;\u{a0}", None);
     check("SELECT 'it''s' \\'", "SELECT 'it''s' \\'@", None);
