@@ -117,7 +117,7 @@ impl Failure for Error {
     fn response(&self) -> Response<Body> {
         let mut response = match self {
             // FastAPI's shape, which clients know.
-            Error::Invalid(issues) => respond::json(self.status(), serde_json::json!({ "detail": issues }).to_string()),
+            Error::Invalid(issues) => respond::detail(self.status(), issues),
             _ => respond::problem(self.status(), self.code(), &self.message()),
         };
         if let Some((name, value)) = self.header() {

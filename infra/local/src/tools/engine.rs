@@ -44,7 +44,7 @@ async fn download(folder: &Path, pinned: &str) -> anyhow::Result<PathBuf> {
     step.expect_bytes(pins::ENGINE_DOWNLOAD_BYTES);
     let since = std::fs::metadata(folder).and_then(|found| found.modified()).ok();
     let mut npm = Command::new("npm");
-    npm.args(["pack", "--silent", "--pack-destination"])
+    npm.args(["pack", "--loglevel=error", "--pack-destination"])
         .arg(folder)
         .arg(pinned);
     command::output_with(&mut npm, NEEDS_NPM, || step.at_bytes(largest_since(&spool, since))).await?;

@@ -69,6 +69,7 @@ async fn with_uv(folder: &Path, packages: &[&str], dependencies: Dependencies) -
 }
 
 async fn with_pip(folder: &Path, packages: &[&str], dependencies: Dependencies) -> anyhow::Result<()> {
+    command::output(Command::new("python3").arg("--version"), NEEDS_PYTHON).await?;
     let mut create = Command::new("python3");
     create.args(["-m", "venv", "--clear"]).arg(folder);
     let mut install = match command::output(&mut create, NEEDS_PYTHON).await {

@@ -20,19 +20,23 @@ pub(super) struct Wanted {
 /// Settles the ports. All are held at once while they are picked, so no two are the same; they are free when this
 /// returns.
 pub(super) fn settle(wanted: Wanted) -> anyhow::Result<Ports> {
-    let mut held = Vec::new();
-    let mut take = |port: u16, what: &str, flag: &str| -> anyhow::Result<u16> {
+    let mut held: Vec<(TcpListener, u16, &str)> = Vec::new();
+    let mut take = |port: u16, what: &'static str, flag: &str| -> anyhow::Result<u16> {
+        let variable = flag.replace('-', "_").to_uppercase();
+        let choose = format!("choose another with --{flag} or WEIR_{variable}");
+        if let Some((_, _, other)) = held.iter().find(|(_, taken, _)| *taken == port) {
+            bail!("port {port} is wanted for {other} and for {what}: {choose}");
+        }
         let listener = match TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
             Ok(listener) => listener,
             Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
                 let holder = processes::listener(port).map_or_else(String::new, |pid| format!(" by process {pid}"));
-                let variable = flag.replace('-', "_").to_uppercase();
-                bail!("port {port} for {what} is taken{holder}: choose another with --{flag} or WEIR_{variable}");
+                bail!("port {port} for {what} is taken{holder}: {choose}");
             }
             Err(error) => bail!("port {port} for {what} cannot be used: {error}"),
         };
         let port = listener.local_addr()?.port();
-        held.push(listener);
+        held.push((listener, port, what));
         Ok(port)
     };
     let after = |offset: u16| -> anyhow::Result<u16> {
@@ -135,13 +139,17 @@ mod tests {
     }
 
     #[test]
-    fn the_last_port_leaves_no_room_for_plain_servers() {
+    fn a_port_wanted_twice_is_not_called_taken() {
+        let free = settle(ANY).unwrap().functions;
         let error = settle(Wanted {
-            functions: u16::MAX,
-            ..ANY
-        });
-        if let Err(error) = error {
-            assert!(error.to_string().contains("65535"), "{error}");
-        }
+            functions: free,
+            clickhouse: None,
+            firehose: free,
+            plain: false,
+        })
+        .unwrap_err();
+        let expected =
+            format!("port {free} is wanted for the functions and for Firehose: choose another with --firehose-port");
+        assert!(error.to_string().starts_with(&expected), "{error}");
     }
 }

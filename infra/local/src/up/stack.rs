@@ -395,8 +395,7 @@ impl Running {
             "--color",
             "never",
         ]));
-        // A request whose instance is killed would else wait for ever.
-        args.extend(words(["--timeout", "60"]));
+        // Not --timeout: it cuts the instances' own wait for work off too, and they die of it.
         if given.release {
             args.extend(words(["--profile", OPTIMISED]));
         }
