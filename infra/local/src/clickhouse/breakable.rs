@@ -15,12 +15,16 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 /// The end of a chunked body.
 const TERMINATOR: &[u8] = b"0\r\n\r\n";
 
+/// Clients that unpack on another thread drop what they have not unpacked when the connection ends: they get a moment.
+const PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
+
 /// See the module.
 pub(crate) struct Breakable<S> {
     inner: S,
     /// The response under way must not end well.
     broken: Arc<AtomicBool>,
-    closed: bool,
+    /// Set once the response has been broken off: the pause before the connection ends.
+    closing: Option<Pin<Box<tokio::time::Sleep>>>,
 }
 
 impl<S> Breakable<S> {
@@ -29,24 +33,24 @@ impl<S> Breakable<S> {
         Self {
             inner,
             broken,
-            closed: false,
+            closing: None,
         }
     }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Breakable<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if self.closed {
+        match &mut self.closing {
             // As if the client had closed: the server lets go of the connection.
-            return Poll::Ready(Ok(()));
+            Some(pause) => pause.as_mut().poll(cx).map(Ok),
+            None => Pin::new(&mut self.inner).poll_read(cx, buf),
         }
-        Pin::new(&mut self.inner).poll_read(cx, buf)
     }
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Breakable<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        if self.closed {
+        if self.closing.is_some() {
             return Poll::Ready(Ok(buf.len()));
         }
         let kept = if self.broken.load(Ordering::SeqCst) {
@@ -58,7 +62,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Breakable<S> {
             return Pin::new(&mut self.inner).poll_write(cx, buf);
         };
         if kept.is_empty() {
-            self.closed = true;
+            self.closing = Some(Box::pin(tokio::time::sleep(PAUSE)));
             return Poll::Ready(Ok(buf.len()));
         }
         // The rest, terminator included, comes again.

@@ -5,7 +5,7 @@
 //! own (settings, current database and temporary tables are a connection's), a named session keeps one.
 //!
 //! - [`request`]: URL and headers, typed. [`statement`]: where an INSERT's data begins, where a SELECT's output clause goes.
-//! - [`exec`]: a query on a blocking thread. [`response`]: its head and body. [`body`]: bytes between the two worlds.
+//! - [`exec`]: a query on a blocking thread; [`guard`]: the end of one whose client has gone. [`response`]: its head and body. [`body`]: bytes between the two worlds.
 //! - [`native_block`]: Native blocks for a protocol version. [`query_log`]: the table that the engine lacks.
 //! - [`compression`]: native frames and HTTP encodings. [`session`], [`external`], [`error`]: what their names say.
 
@@ -16,6 +16,7 @@ mod engine;
 mod error;
 mod exec;
 mod external;
+mod guard;
 mod native_block;
 mod query_log;
 mod request;

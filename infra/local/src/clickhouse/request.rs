@@ -299,7 +299,7 @@ impl QueryRequest {
                 if !parameters.iter().any(|(known, _)| known == name) {
                     parameters.push((name.to_owned(), value.clone()));
                 }
-            } else if !RESERVED.contains(&name.as_str()) && !(multipart && describes_table(name)) {
+            } else if !(RESERVED.contains(&name.as_str()) || multipart && describes_table(name)) {
                 settings.retain(|(known, _)| known != name);
                 settings.push((name.clone(), String::from_utf8_lossy(value).into_owned()));
             }

@@ -2,29 +2,28 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll};
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt as _, Full};
-use hyper::body::{Frame, Incoming};
+use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use subtle::ConstantTimeEq as _;
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{Semaphore, oneshot};
 
-use super::body::{BodyReader, Chunk, channel};
+use super::body::{BodyReader, channel};
 use super::breakable::Breakable;
 use super::engine::Engine;
 use super::error::{Code, Exception};
 use super::exec::{self, Job};
 use super::external::{self, Form};
+use super::guard::{Guard, ResponseBody};
 use super::query_log::{Client, QueryLog};
 use super::request::{Credentials, Parameters, QueryRequest};
 use super::response::{Sink, common_headers, set};
@@ -336,7 +335,7 @@ impl Server {
         Ok(respond(
             head.status,
             head.headers,
-            ResponseBody { chunks, _guard: guard }.boxed(),
+            ResponseBody::new(chunks, guard).boxed(),
         ))
     }
 }
@@ -371,58 +370,4 @@ async fn read_form(headers: HeaderMap, body: Incoming) -> Result<Form, Exception
         }
     }
     Ok(form)
-}
-
-/// A response body from the blocking side.
-struct ResponseBody {
-    chunks: mpsc::Receiver<Chunk>,
-    _guard: Guard,
-}
-
-impl hyper::body::Body for ResponseBody {
-    type Data = Bytes;
-    type Error = std::io::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, std::io::Error>>> {
-        self.chunks
-            .poll_recv(cx)
-            .map(|chunk| chunk.map(|chunk| chunk.map(Frame::data)))
-    }
-}
-
-/// Dropped when nobody waits for a query any more: its response is whole, or its client has gone and it is cancelled.
-struct Guard {
-    engine: Arc<Engine>,
-    running: Arc<Running>,
-    query_id: String,
-    flag: Arc<AtomicBool>,
-    cancellable: Arc<AtomicBool>,
-}
-
-impl Drop for Guard {
-    fn drop(&mut self) {
-        if !self.running.has(&self.query_id, &self.flag) {
-            return;
-        }
-        self.flag.store(true, Ordering::SeqCst);
-        let (engine, running) = (Arc::clone(&self.engine), Arc::clone(&self.running));
-        let (query_id, flag, cancellable) = (
-            self.query_id.clone(),
-            Arc::clone(&self.flag),
-            Arc::clone(&self.cancellable),
-        );
-        tokio::spawn(async move {
-            // The query may not have reached the engine yet, so once is not enough.
-            while running.has(&query_id, &flag) {
-                if cancellable.load(Ordering::SeqCst) {
-                    let (engine, query_id) = (Arc::clone(&engine), query_id.clone());
-                    let _ = tokio::task::spawn_blocking(move || engine.kill(&query_id)).await;
-                }
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-        });
-    }
 }

@@ -1,3 +1,5 @@
+#![allow(clippy::string_slice, reason = "test texts are cut where the parser says")]
+
 use super::*;
 use proptest::prelude::*;
 
