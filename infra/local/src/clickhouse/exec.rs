@@ -1,5 +1,6 @@
 //! A query on the blocking side: session, settings, tables, statement, output.
 
+use std::borrow::Cow;
 use std::io::{self, Read};
 use std::sync::Arc;
 use std::time::Instant;
@@ -10,8 +11,10 @@ use super::compression::native::NativeReader;
 use super::engine::{Connection, Engine, Format, MARK, QueryClass, Stats, quote, quote_name};
 use super::error::{Code, Exception};
 use super::external;
+use super::native_block;
+use super::query_log::{Client, QueryLog, Record};
 use super::request::{QueryRequest, SessionRequest};
-use super::response::{Gone, Sink};
+use super::response::{Gone, PATIENCE, Sink};
 use super::session::{Sessions, Ticket};
 use super::statement::{self, Insert, Output, Statement};
 
@@ -19,9 +22,6 @@ use super::statement::{self, Insert, Output, Statement};
 const HEAD: usize = 256 * 1024;
 /// The longest query text that is held in memory.
 const MAX_TEXT: usize = 256 << 20;
-/// How long output is held back while no more comes. A server sends each block at once, with what it has counted so far;
-/// this little wait gives quick queries a head with the final figures.
-const PATIENCE: std::time::Duration = std::time::Duration::from_millis(20);
 /// Data handed to the engine at once.
 const BLOCK: usize = 1 << 20;
 
@@ -31,6 +31,10 @@ pub(crate) struct Job {
     pub(crate) engine: Arc<Engine>,
     /// Named sessions.
     pub(crate) sessions: Arc<Sessions>,
+    /// Where queries are recorded.
+    pub(crate) log: Arc<QueryLog>,
+    /// The other end.
+    pub(crate) client: Client,
     /// Who asks.
     pub(crate) user: String,
     /// What.
@@ -82,6 +86,8 @@ pub(crate) fn run(job: Job) {
     let Job {
         engine,
         sessions,
+        log,
+        client,
         user,
         request,
         body,
@@ -89,22 +95,48 @@ pub(crate) fn run(job: Job) {
         ticket,
         permit,
     } = job;
+    let began = jiff::Timestamp::now();
     let mut session = None;
-    let outcome =
-        lease(&engine, &sessions, &user, request.session.as_ref(), &mut session).and_then(|mut connection| {
-            let mut query = Query {
-                engine: &engine,
-                request: &request,
-                ticket: &ticket,
-                connection: &mut connection,
-            };
-            let outcome = query.run(body, &mut sink);
-            if let Some(held) = session.take() {
-                held.give_back(connection);
-            }
-            outcome
+    let mut text = String::new();
+    let mut connection = None;
+    let leased = lease(&engine, &sessions, &user, request.session.as_ref(), &mut session);
+    let outcome = leased.and_then(|leased| {
+        let connection = connection.insert(leased);
+        let mut query = Query {
+            engine: &engine,
+            log: &log,
+            request: &request,
+            ticket: &ticket,
+            connection,
+            text: &mut text,
+        };
+        query.run(body, &mut sink)
+    });
+    if let Some(held) = session.take() {
+        held.give_back(connection.take());
+    }
+    if request
+        .settings
+        .iter()
+        .all(|(name, value)| name != "log_queries" || value != "0")
+    {
+        log.push(Record {
+            began,
+            ended: jiff::Timestamp::now(),
+            stats: *outcome.as_ref().unwrap_or(&Stats::default()),
+            exception: match &outcome {
+                Ok(_) => None,
+                Err(Failure::Exception(exception)) => Some(exception.clone()),
+                Err(Failure::Gone) => Some(Exception::new(Code::Aborted, "The client has gone")),
+            },
+            text,
+            query_id: request.response.query_id.clone(),
+            user: user.clone(),
+            database: request.database.clone().unwrap_or_else(|| "default".to_owned()),
+            settings: request.settings.clone(),
+            client,
         });
-    drop(session);
+    }
     // Before the response ends: a client that has read it all may use its session and query id again at once.
     drop(ticket);
     drop(permit);
@@ -119,6 +151,8 @@ pub(crate) fn run(job: Job) {
     if sent.is_err() {
         tracing::debug!("a client went away");
     }
+    // After it: closing takes the engine a moment.
+    drop(connection);
 }
 
 /// A named session while a request has it. Dropped without being given back, the session ends.
@@ -130,10 +164,10 @@ struct Held<'a> {
 }
 
 impl Held<'_> {
-    fn give_back(mut self, connection: Connection) {
+    fn give_back(mut self, connection: Option<Connection>) {
         self.returned = true;
         let expires = Instant::now() + self.session.timeout;
-        let connection = if self.session.close { None } else { Some(connection) };
+        let connection = connection.filter(|_| !self.session.close);
         self.sessions.put(self.user, &self.session.id, connection, expires);
     }
 }
@@ -170,9 +204,12 @@ fn lease<'a>(
 
 struct Query<'a> {
     engine: &'a Engine,
+    log: &'a QueryLog,
     request: &'a QueryRequest,
     ticket: &'a Ticket,
     connection: &'a mut Connection,
+    /// The statement, for the log.
+    text: &'a mut String,
 }
 
 impl Query<'_> {
@@ -304,6 +341,11 @@ impl Query<'_> {
             // The client's line end between URL and body is no part of the text.
             text.truncate(text.trim_ascii_end().len());
         }
+        let logged = match &parsed {
+            Statement::Insert(insert) => text.get(..insert.data_at).unwrap_or_default(),
+            _ => text.as_slice(),
+        };
+        *self.text = String::from_utf8_lossy(logged).into_owned();
         if self.ticket.cancelled() {
             return Err(Failure::Gone);
         }
@@ -334,7 +376,18 @@ impl Query<'_> {
                 let rewritten = splice(&text, names.into_iter().map(|range| (range, mark.clone())).collect());
                 self.plain(&rewritten, &output, sink)
             }
-            Statement::Other(output) => self.plain(&text, &output, sink),
+            Statement::Other(output) => {
+                if statement::first_words(&text)
+                    .iter()
+                    .take(3)
+                    .eq(["SYSTEM", "FLUSH", "LOGS"])
+                {
+                    self.log.flush(self.engine);
+                    // The engine would say that it knows no such log.
+                    return Ok(Stats::default());
+                }
+                self.plain(&text, &output, sink)
+            }
         }
     }
 
@@ -391,6 +444,7 @@ impl Query<'_> {
             return Err(self.exception(&error).into());
         }
         let data = result.data();
+        let data = &*self.for_protocol(data, &name, &[])?;
         if output.answers || !data.is_empty() {
             sink.set_format(format);
             sink.write(data.to_vec())?;
@@ -424,6 +478,9 @@ impl Query<'_> {
         let (name, format) = self.format(output.format.as_deref());
         sink.set_format(format);
         self.ticket.set_cancellable();
+        if self.request.protocol > 0 && name == "Native" {
+            return self.select_blocks(text, output, sink);
+        }
         let (reader, writer) = io::pipe()?;
         widen(&writer);
         let descriptor = std::os::fd::AsRawFd::as_raw_fd(&writer);
@@ -460,6 +517,66 @@ impl Query<'_> {
         }
         sink.write(result.data().to_vec())?;
         Ok(result.stats())
+    }
+
+    /// A query in the Native format for a client of a protocol version: block by block, each rewritten.
+    fn select_blocks(&mut self, text: &[u8], output: &Output, sink: &mut Sink) -> Result<Stats, Failure> {
+        let sql = splice(
+            text,
+            output
+                .processes
+                .iter()
+                .map(|range| (range.clone(), processes()))
+                .collect(),
+        );
+        let mut types = None;
+        let mut stats = Stats::default();
+        let version = self.request.protocol;
+        let parameters = &self.request.parameters;
+        // On a connection of its own: while blocks come, this one is taken.
+        let mut describe = text.get(..output.outfile_at).unwrap_or_default().to_vec();
+        describe.splice(..0, b"DESCRIBE TABLE (".iter().copied());
+        describe.extend(b"\n) FORMAT JSONCompactEachRow");
+        let mut blocks = self
+            .connection
+            .blocks(&sql, "Native", parameters)
+            .map_err(|error| Exception::from_engine(&error))?;
+        loop {
+            let block = match blocks.next() {
+                Ok(Some(block)) => block,
+                Ok(None) => break,
+                Err(error) => {
+                    drop(blocks);
+                    return Err(self.exception(&error).into());
+                }
+            };
+            let part = block.stats();
+            stats.elapsed += part.elapsed;
+            stats.result_rows += part.result_rows;
+            stats.result_bytes += part.result_bytes;
+            stats.read_rows += part.read_rows;
+            stats.read_bytes += part.read_bytes;
+            if types.is_none() && native_block::needs_zones(block.data(), version) {
+                types = Some(column_types(self.engine, self.request, &describe));
+            }
+            let known = types.as_deref().unwrap_or_default();
+            let data = native_block::rewrite(block.data(), version, known)
+                .map_err(|error| Exception::new(Code::NotImplemented, error))?;
+            sink.write(data)?;
+            sink.release_in_time()?;
+        }
+        Ok(stats)
+    }
+
+    /// Output of a statement that is not streamed, for the client's protocol version.
+    fn for_protocol<'d>(&self, data: &'d [u8], format: &str, types: &[String]) -> Result<Cow<'d, [u8]>, Exception> {
+        if self.request.protocol == 0 || format != "Native" || data.is_empty() {
+            return Ok(Cow::Borrowed(data));
+        }
+        let rewritten = native_block::rewrite(data, self.request.protocol, types);
+        rewritten
+            .map(Cow::Owned)
+            .map_err(|error| Exception::new(Code::NotImplemented, error))
     }
 
     fn insert(&mut self, text: &[u8], insert: &Insert, rest: &mut dyn Read) -> Result<Stats, Failure> {
@@ -516,6 +633,23 @@ impl Query<'_> {
         self.statement(&format!("DROP TEMPORARY TABLE IF EXISTS {table}"))?;
         outcome
     }
+}
+
+/// The true types of a query's columns; none when they cannot be found out (a temporary table of another session).
+fn column_types(engine: &Engine, request: &QueryRequest, describe: &[u8]) -> Vec<String> {
+    let Some(mut connection) = engine.connect() else {
+        return Vec::new();
+    };
+    if let Some(database) = &request.database {
+        connection.query(format!("USE {}", quote_name(database)).as_bytes(), "Null", &[]);
+    }
+    let result = connection.query(describe, "JSONCompactEachRow", &request.parameters);
+    let text = String::from_utf8_lossy(result.data()).into_owned();
+    let rows = text
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Vec<serde_json::Value>>(line).ok());
+    rows.filter_map(|row| row.get(1).and_then(|kind| kind.as_str().map(str::to_owned)))
+        .collect()
 }
 
 enum StreamFailure {

@@ -6,6 +6,7 @@
 //!
 //! - [`request`]: URL and headers, typed. [`statement`]: where an INSERT's data begins, where a SELECT's output clause goes.
 //! - [`exec`]: a query on a blocking thread. [`response`]: its head and body. [`body`]: bytes between the two worlds.
+//! - [`native_block`]: Native blocks for a protocol version. [`query_log`]: the table that the engine lacks.
 //! - [`compression`]: native frames and HTTP encodings. [`session`], [`external`], [`error`]: what their names say.
 
 mod body;
@@ -15,6 +16,8 @@ mod engine;
 mod error;
 mod exec;
 mod external;
+mod native_block;
+mod query_log;
 mod request;
 mod response;
 mod server;
@@ -91,7 +94,14 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be watched")?;
 
     let (folder, database) = (data_dir.clone(), args.database);
-    let engine = tokio::task::spawn_blocking(move || engine::Engine::start(&library, &folder, &database))
+    let start = move || -> Result<engine::Engine, engine::StartError> {
+        let engine = engine::Engine::start(&library, &folder, &database)?;
+        match query_log::QueryLog::create(&engine) {
+            Some(error) => Err(engine::StartError::Statement(error)),
+            None => Ok(engine),
+        }
+    };
+    let engine = tokio::task::spawn_blocking(start)
         .await
         .context("the engine's start was abandoned")??;
     let engine = Arc::new(engine);

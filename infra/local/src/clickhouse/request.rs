@@ -268,6 +268,8 @@ pub(crate) struct QueryRequest {
     pub(crate) verify: bool,
     /// Content-Encoding.
     pub(crate) content_encoding: String,
+    /// `client_protocol_version`, which the Native format depends on; 0 when absent.
+    pub(crate) protocol: u64,
     /// Tables of a multipart form.
     pub(crate) tables: Vec<ExternalTable>,
     /// The response.
@@ -275,11 +277,13 @@ pub(crate) struct QueryRequest {
 }
 
 impl QueryRequest {
-    /// Reads URL and headers. `fresh_id` is used when the client gives no query id.
+    /// Reads URL and headers. `compresses` is the default of `enable_http_compression`; `fresh_id` is used when the client
+    /// gives no query id.
     pub(crate) fn read(
         method: &Method,
         headers: &HeaderMap,
         url: &Parameters,
+        compresses: bool,
         fresh_id: impl FnOnce() -> String,
     ) -> Result<Self, Exception> {
         let header = |name: &str| {
@@ -321,7 +325,8 @@ impl QueryRequest {
             Some(size) => size,
             None => url.number("buffer_size")?.unwrap_or(0),
         };
-        let encoding = on("enable_http_compression")
+        let encoding = setting("enable_http_compression")
+            .map_or(compresses, |value| matches!(value, "1" | "true"))
             .then(|| Encoding::choose(&header("accept-encoding").unwrap_or_default()))
             .flatten();
         let response = ResponseOptions {
@@ -360,6 +365,7 @@ impl QueryRequest {
             decompress: url.flag("decompress")?.unwrap_or(false),
             verify: !on("http_native_compression_disable_checksumming_on_decompress"),
             content_encoding: header("content-encoding").unwrap_or_default(),
+            protocol: url.number("client_protocol_version")?.unwrap_or(0),
             tables: Vec::new(),
             response,
             settings,

@@ -23,6 +23,9 @@ use super::request::ResponseOptions;
 const MAX_EXCEPTION: usize = 16 * 1024;
 /// Letters of an exception tag.
 const TAG_LENGTH: usize = 16;
+/// How long output is held back while no more comes. A server sends each block at once, with what it has counted so far;
+/// this little wait gives quick queries a head with the final figures.
+pub(crate) const PATIENCE: std::time::Duration = std::time::Duration::from_millis(20);
 /// The most data of one native frame.
 const FRAME: usize = 1 << 20;
 /// What browsers may read of a cross-origin answer.
@@ -87,6 +90,7 @@ pub(crate) struct Sink {
     tag: String,
     held: Vec<Vec<u8>>,
     held_bytes: usize,
+    held_since: Option<std::time::Instant>,
     spilled: Option<std::fs::File>,
     encoder: Option<Encoder>,
 }
@@ -120,6 +124,7 @@ impl Sink {
             format: None,
             held: Vec::new(),
             held_bytes: 0,
+            held_since: None,
             spilled: None,
             encoder: None,
         }
@@ -154,6 +159,16 @@ impl Sink {
     /// Whether there is output that may be sent and has not been.
     pub(crate) fn is_held(&self) -> bool {
         self.head.is_some() && !self.options.wait && !self.options.buffered && !self.held.is_empty()
+    }
+
+    /// As [`Self::release_held`], once output has been held for a moment.
+    pub(crate) fn release_in_time(&mut self) -> Result<(), Gone> {
+        let since = *self.held_since.get_or_insert_with(std::time::Instant::now);
+        if self.is_held() && since.elapsed() > PATIENCE {
+            self.release_held()
+        } else {
+            Ok(())
+        }
     }
 
     /// Sends head and output although the query still runs.

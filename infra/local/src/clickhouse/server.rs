@@ -1,6 +1,7 @@
 //! The HTTP side: accepting, routing, authentication, and the way of a query to the blocking side and back.
 
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,12 +25,15 @@ use super::engine::Engine;
 use super::error::{Code, Exception};
 use super::exec::{self, Job};
 use super::external::{self, Form};
+use super::query_log::{Client, QueryLog};
 use super::request::{Credentials, Parameters, QueryRequest};
 use super::response::{Sink, common_headers, set};
 use super::session::{Running, SWEEP, Sessions};
 
 /// Queries that run at once; more are refused with error 202, as a server's `max_concurrent_queries` does.
 const MAX_QUERIES: usize = 100;
+/// How often the query log is written; a server's default is 7.5 s, its tests' 1 s.
+const FLUSH: Duration = Duration::from_secs(1);
 /// How long running queries may go on once the program is told to stop.
 const GRACE: Duration = Duration::from_secs(20);
 /// The longest request head: queries come in URLs (`http_max_uri_size` is 1 MiB).
@@ -50,6 +54,7 @@ pub(crate) struct Server {
     sessions: Arc<Sessions>,
     running: Arc<Running>,
     permits: Arc<Semaphore>,
+    log: Arc<QueryLog>,
 }
 
 impl Server {
@@ -63,6 +68,7 @@ impl Server {
             sessions: Arc::default(),
             running: Arc::default(),
             permits: Arc::new(Semaphore::new(MAX_QUERIES)),
+            log: Arc::default(),
         }
     }
 
@@ -70,10 +76,18 @@ impl Server {
     pub(crate) async fn serve(self: Arc<Self>, listener: TcpListener, stop: impl Future<Output = ()>) {
         let graceful = GracefulShutdown::new();
         let mut sweep = tokio::time::interval(SWEEP);
+        let mut flush = tokio::time::interval(FLUSH);
         let mut stop = std::pin::pin!(stop);
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
+                _ = flush.tick() => {
+                    if self.log.has_waiting() {
+                        let server = Arc::clone(&self);
+                        tokio::task::spawn_blocking(move || server.log.flush(&server.engine));
+                    }
+                    continue;
+                }
                 _ = sweep.tick() => {
                     let expired = self.sessions.expired(Some(Instant::now()));
                     if !expired.is_empty() {
@@ -83,8 +97,8 @@ impl Server {
                 }
                 () = &mut stop => break,
             };
-            let stream = match accepted {
-                Ok((stream, _)) => stream,
+            let (stream, address) = match accepted {
+                Ok(accepted) => accepted,
                 Err(error) => {
                     // Out of descriptors, usually: wait for some to come back.
                     tracing::warn!(%error, "a connection could not be accepted");
@@ -99,7 +113,7 @@ impl Server {
             let server = Arc::clone(&self);
             let service = hyper::service::service_fn(move |request| {
                 let (server, broken) = (Arc::clone(&server), Arc::clone(&broken));
-                async move { Ok::<_, Infallible>(server.handle(request, broken).await) }
+                async move { Ok::<_, Infallible>(server.handle(request, address, broken).await) }
             });
             let connection = hyper::server::conn::http1::Builder::new()
                 .timer(TokioTimer::new())
@@ -134,14 +148,20 @@ impl Server {
         let (engine, idle) = (Arc::clone(&self.engine), self.sessions.expired(None));
         let stopped = tokio::task::spawn_blocking(move || {
             drop(idle);
-            engine.stop()
+            // Connections are closed after their responses have ended: the last ones may still be at it.
+            (0..40).any(|_| {
+                engine.stop() || {
+                    std::thread::sleep(Duration::from_millis(50));
+                    false
+                }
+            })
         });
         if !stopped.await.unwrap_or(false) {
             tracing::warn!("the engine did not stop all of its threads");
         }
     }
 
-    async fn handle(&self, request: Request<Incoming>, broken: Arc<AtomicBool>) -> Response<Body> {
+    async fn handle(&self, request: Request<Incoming>, address: SocketAddr, broken: Arc<AtomicBool>) -> Response<Body> {
         let (method, path) = (request.method().clone(), request.uri().path());
         let reads = method == Method::GET || method == Method::HEAD;
         let asks = request.uri().query().is_some();
@@ -149,7 +169,7 @@ impl Server {
             _ if method == Method::OPTIONS => self.text(StatusCode::NO_CONTENT, ""),
             "/ping" | "/replicas_status" if reads => self.text(StatusCode::OK, "Ok.\n"),
             "/" if reads && !asks => self.text(StatusCode::OK, "Ok.\n"),
-            _ if method == Method::POST || (reads && asks) => match self.query(request, broken).await {
+            _ if method == Method::POST || (reads && asks) => match self.query(request, address, broken).await {
                 Ok(response) => response,
                 Err(exception) => self.failure(&exception),
             },
@@ -211,7 +231,12 @@ impl Server {
         ))
     }
 
-    async fn query(&self, request: Request<Incoming>, broken: Arc<AtomicBool>) -> Result<Response<Body>, Exception> {
+    async fn query(
+        &self,
+        request: Request<Incoming>,
+        address: SocketAddr,
+        broken: Arc<AtomicBool>,
+    ) -> Result<Response<Body>, Exception> {
         let (parts, body) = request.into_parts();
         let url = Parameters::parse(parts.uri.query().unwrap_or(""));
         let credentials = Credentials::read(&parts.headers, &url)?;
@@ -224,7 +249,13 @@ impl Server {
             ));
         }
         let fresh_id = || uuid::Uuid::new_v4().to_string();
-        let mut query = QueryRequest::read(&parts.method, &parts.headers, &url, fresh_id)?;
+        let mut query = QueryRequest::read(
+            &parts.method,
+            &parts.headers,
+            &url,
+            self.engine.http_compression(),
+            fresh_id,
+        )?;
         let multipart = parts
             .headers
             .get("content-type")
@@ -248,6 +279,20 @@ impl Server {
             BodyReader::from_incoming(body)
         };
 
+        let header = |name: &str| {
+            parts
+                .headers
+                .get(name)
+                .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+                .unwrap_or_default()
+        };
+        let client = Client {
+            address,
+            user_agent: header("user-agent"),
+            referer: header("referer"),
+            forwarded_for: header("x-forwarded-for"),
+            post: parts.method == Method::POST,
+        };
         let permit = Arc::clone(&self.permits).try_acquire_owned().map_err(|_| {
             let why = format!("Too many simultaneous queries. Maximum: {MAX_QUERIES}");
             Exception::new(Code::TooManySimultaneousQueries, why)
@@ -275,6 +320,8 @@ impl Server {
         let job = Job {
             engine: Arc::clone(&self.engine),
             sessions: Arc::clone(&self.sessions),
+            log: Arc::clone(&self.log),
+            client,
             user: credentials.user,
             request: query,
             body,

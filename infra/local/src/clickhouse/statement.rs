@@ -489,6 +489,21 @@ fn settings(cursor: &mut Cursor<'_>) -> Option<Range<usize>> {
     }
 }
 
+/// The plain words of a statement before any data, in capitals.
+pub(crate) fn first_words(text: &[u8]) -> Vec<String> {
+    let mut cursor = Cursor::new(text);
+    let mut words = Vec::new();
+    while let Some(token) = cursor.next() {
+        if cursor.depth <= 0 && token.kind == Kind::Word {
+            words.push(name_of(text, &token).to_ascii_uppercase());
+        }
+        if words.last().is_some_and(|word| word == "FORMAT" || word == "VALUES") || words.len() > 1000 {
+            break;
+        }
+    }
+    words
+}
+
 /// The ranges of the names `query_id` and `initial_query_id` in a statement.
 pub(crate) fn query_id_names(text: &[u8]) -> Vec<Range<usize>> {
     Lexer::new(text, 0)

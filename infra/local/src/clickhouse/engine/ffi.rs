@@ -46,6 +46,19 @@ struct Api {
         usize,
     ) -> RawResult,
     stream_query: unsafe extern "C" fn(RawConnection, *const c_char, usize, *const c_char, usize) -> RawResult,
+    stream_parameterised: unsafe extern "C" fn(
+        RawConnection,
+        *const c_char,
+        usize,
+        *const c_char,
+        usize,
+        Strings,
+        *const usize,
+        Strings,
+        *const usize,
+        usize,
+    ) -> RawResult,
+    stream_fetch: unsafe extern "C" fn(RawConnection, RawResult) -> RawResult,
     stream_cancel: unsafe extern "C" fn(RawConnection, RawResult),
     classify: unsafe extern "C" fn(RawConnection, *const c_char, usize, *const c_char, usize, *mut Analysis) -> c_int,
     insert: unsafe extern "C" fn(
@@ -118,6 +131,8 @@ impl Library {
             shutdown: symbol!(b"chdb_shutdown\0"),
             query: symbol!(b"chdb_query_with_params_n\0"),
             stream_query: symbol!(b"chdb_stream_query_n\0"),
+            stream_parameterised: symbol!(b"chdb_stream_query_with_params_n\0"),
+            stream_fetch: symbol!(b"chdb_stream_fetch_result\0"),
             stream_cancel: symbol!(b"chdb_stream_cancel_query\0"),
             classify: symbol!(b"chdb_classify_query_n\0"),
             insert: symbol!(b"chdb_stream_insert_with_params_n\0"),
@@ -251,6 +266,35 @@ impl Connection {
             unsafe { (self.api.stream_cancel)(self.raw(), result.result) };
         }
         error
+    }
+
+    /// Starts a SELECT whose output is fetched block by block, each formatted as if it were the only one.
+    pub(crate) fn blocks(&mut self, sql: &[u8], format: &str, parameters: &Parameters) -> Result<Blocks<'_>, String> {
+        let raw = RawParameters::new(parameters);
+        // SAFETY: as in `query`.
+        let result = unsafe {
+            (self.api.stream_parameterised)(
+                self.raw(),
+                sql.as_ptr().cast(),
+                sql.len(),
+                format.as_ptr().cast(),
+                format.len(),
+                raw.names.as_ptr(),
+                raw.name_lengths.as_ptr(),
+                raw.values.as_ptr(),
+                raw.value_lengths.as_ptr(),
+                parameters.len(),
+            )
+        };
+        let stream = QueryResult { api: self.api, result };
+        match stream.error() {
+            Some(error) => Err(error),
+            None => Ok(Blocks {
+                connection: self,
+                stream,
+                done: false,
+            }),
+        }
     }
 
     /// How many statements the text holds, and what the gravest of them does. A text that does not parse has none.
@@ -407,6 +451,43 @@ impl QueryResult {
                 written_rows: (self.api.result_rows_written)(self.result),
                 written_bytes: (self.api.result_bytes_written)(self.result),
             }
+        }
+    }
+}
+
+/// A SELECT under way. Dropped unfinished, it is cancelled.
+pub(crate) struct Blocks<'connection> {
+    connection: &'connection mut Connection,
+    stream: QueryResult,
+    done: bool,
+}
+
+impl Blocks<'_> {
+    /// The next block, or none at the end. Its counters are those of the block.
+    pub(crate) fn next(&mut self) -> Result<Option<QueryResult>, String> {
+        if self.done {
+            return Ok(None);
+        }
+        // SAFETY: an open stream of this connection, fetched by one thread.
+        let result = unsafe { (self.connection.api.stream_fetch)(self.connection.raw(), self.stream.result) };
+        let block = QueryResult {
+            api: self.connection.api,
+            result,
+        };
+        if let Some(error) = block.error() {
+            self.done = true;
+            return Err(error);
+        }
+        self.done = block.data().is_empty();
+        Ok(if self.done { None } else { Some(block) })
+    }
+}
+
+impl Drop for Blocks<'_> {
+    fn drop(&mut self) {
+        if !self.done {
+            // SAFETY: an open stream of this connection; it is destroyed after, by `QueryResult`.
+            unsafe { (self.connection.api.stream_cancel)(self.connection.raw(), self.stream.result) };
         }
     }
 }

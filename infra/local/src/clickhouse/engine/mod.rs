@@ -58,6 +58,7 @@ pub(crate) struct Engine {
     library: ffi::Library,
     arguments: Vec<String>,
     version: String,
+    http_compression: bool,
     formats: HashMap<String, Format>,
     /// For KILL QUERY, which must get through while every other connection is busy. None once closed.
     control: Mutex<Option<Connection>>,
@@ -89,6 +90,10 @@ impl Engine {
         let create = format!("CREATE DATABASE IF NOT EXISTS {} ENGINE = Atomic", quote_name(database));
         run(&mut control, &create)?;
         let version = run(&mut control, "SELECT version() FORMAT TSVRaw")?.trim().to_owned();
+        let compression = run(
+            &mut control,
+            "SELECT value FROM system.settings WHERE name = 'enable_http_compression' FORMAT TSVRaw",
+        )?;
         let formats = run(
             &mut control,
             "SELECT name, content_type FROM system.formats FORMAT TSVRaw",
@@ -114,6 +119,7 @@ impl Engine {
             library,
             arguments,
             version,
+            http_compression: compression.trim() == "1",
             formats,
             control: Mutex::new(Some(control)),
             _lock: lock,
@@ -123,6 +129,11 @@ impl Engine {
     /// As `SELECT version()` has it.
     pub(crate) fn version(&self) -> &str {
         &self.version
+    }
+
+    /// Whether responses are compressed without being asked to by `enable_http_compression`.
+    pub(crate) fn http_compression(&self) -> bool {
+        self.http_compression
     }
 
     /// A format by its name in any case.

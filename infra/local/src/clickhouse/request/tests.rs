@@ -6,7 +6,7 @@ fn read(method: Method, url: &str, headers: &[(&'static str, &str)]) -> Result<Q
     for (name, value) in headers {
         map.insert(*name, value.parse().unwrap());
     }
-    QueryRequest::read(&method, &map, &Parameters::parse(url), || "fresh".to_owned())
+    QueryRequest::read(&method, &map, &Parameters::parse(url), false, || "fresh".to_owned())
 }
 
 fn credentials(url: &str, headers: &[(&'static str, &str)]) -> Result<(String, String), u32> {
