@@ -178,9 +178,11 @@ async fn has_nextest() -> bool {
 /// Runs a command to its end. All that it prints is shown and given back.
 async fn shown(command: &mut Command) -> anyhow::Result<(bool, String)> {
     use std::io::IsTerminal as _;
-    if std::io::stderr().is_terminal() {
-        command.env("CARGO_TERM_COLOR", "always");
-    }
+    // A pipe is all that the runners see: say for them whether there is a terminal behind it.
+    match std::io::stderr().is_terminal() {
+        true => command.env("CARGO_TERM_COLOR", "always"),
+        false => command.env("NO_COLOR", "1").env("DBT_USE_COLORS", "false"),
+    };
     command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
