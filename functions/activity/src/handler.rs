@@ -60,7 +60,7 @@ pub async fn handle(context: &Context, request: Request) -> Result<Response<Body
     if wants_csv(request.headers()) {
         csv(&days)
     } else {
-        Ok(json(&days))
+        json(&days)
     }
 }
 
@@ -91,8 +91,15 @@ fn wants_csv(headers: &HeaderMap) -> bool {
         .is_some_and(|range| range == "text/csv")
 }
 
-fn json(days: &[Day]) -> Response<Body> {
-    respond::json(StatusCode::OK, serde_json::json!({ "days": days }).to_string())
+/// The JSON answer.
+#[derive(serde::Serialize)]
+struct Activity<'a> {
+    days: &'a [Day],
+}
+
+fn json(days: &[Day]) -> Result<Response<Body>, Error> {
+    let body = serde_json::to_string(&Activity { days }).map_err(Error::Json)?;
+    Ok(respond::json(StatusCode::OK, body))
 }
 
 fn csv(days: &[Day]) -> Result<Response<Body>, Error> {
