@@ -63,7 +63,7 @@ const CREATE: &str = "CREATE TABLE IF NOT EXISTS system.query_log (
     thread_ids Array(UInt64),
     ProfileEvents Map(LowCardinality(String), UInt64),
     Settings Map(LowCardinality(String), LowCardinality(String))
-) ENGINE = Memory SETTINGS max_rows_to_keep = 100000";
+) ENGINE = Memory SETTINGS min_rows_to_keep = 1000, max_rows_to_keep = 50000, min_bytes_to_keep = 1000000, max_bytes_to_keep = 100000000";
 
 /// Who asked, and how.
 #[derive(Debug, Clone)]

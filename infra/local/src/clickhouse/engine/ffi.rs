@@ -8,6 +8,7 @@
 
 use std::ffi::{CStr, CString, c_char, c_double, c_int, c_void};
 use std::path::Path;
+use std::sync::Arc;
 
 /// `chdb_connection`: the engine's own pointer to a session.
 type RawConnection = *mut c_void;
@@ -32,7 +33,6 @@ struct Api {
     set_signal_handlers_enabled: unsafe extern "C" fn(c_int),
     connect: unsafe extern "C" fn(c_int, *mut *mut c_char) -> *mut RawConnection,
     close_conn: unsafe extern "C" fn(*mut RawConnection),
-    shutdown: unsafe extern "C" fn() -> c_int,
     query: unsafe extern "C" fn(
         RawConnection,
         *const c_char,
@@ -95,16 +95,19 @@ struct Api {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LoadError {
     /// Not a library, or not this platform's.
-    #[error("the engine library cannot be loaded: {0}")]
-    Open(libloading::Error),
+    #[error("the engine library cannot be loaded")]
+    Open(#[source] libloading::Error),
     /// Another version, most likely.
-    #[error("the engine library lacks a function: {0}")]
-    Symbol(libloading::Error),
+    #[error("the engine library lacks a function")]
+    Symbol(#[source] libloading::Error),
 }
 
 /// The loaded library.
-#[derive(Clone, Copy)]
-pub(crate) struct Library(&'static Api);
+pub(crate) struct Library {
+    api: &'static Api,
+    /// One more for each open connection.
+    open: Arc<()>,
+}
 
 impl Library {
     /// Loads the library and keeps it for the life of the process.
@@ -128,7 +131,6 @@ impl Library {
             set_signal_handlers_enabled: symbol!(b"chdb_set_signal_handlers_enabled\0"),
             connect: symbol!(b"chdb_connect\0"),
             close_conn: symbol!(b"chdb_close_conn\0"),
-            shutdown: symbol!(b"chdb_shutdown\0"),
             query: symbol!(b"chdb_query_with_params_n\0"),
             stream_query: symbol!(b"chdb_stream_query_n\0"),
             stream_parameterised: symbol!(b"chdb_stream_query_with_params_n\0"),
@@ -155,12 +157,15 @@ impl Library {
         };
         // SAFETY: takes a flag; signals stay this program's.
         unsafe { (api.set_signal_handlers_enabled)(0) };
-        Ok(Self(Box::leak(Box::new(api))))
+        Ok(Self {
+            api: Box::leak(Box::new(api)),
+            open: Arc::default(),
+        })
     }
 
     /// Opens a connection; the first one of the process starts the engine. `None` when the engine refuses, which it does
     /// without saying why (a locked or unreadable path, a bad setting).
-    pub(crate) fn connect(self, arguments: &[&str]) -> Option<Connection> {
+    pub(crate) fn connect(&self, arguments: &[&str]) -> Option<Connection> {
         let arguments: Vec<CString> = std::iter::once("clickhouse")
             .chain(arguments.iter().copied())
             .map(CString::new)
@@ -169,11 +174,15 @@ impl Library {
         let mut pointers: Vec<*mut c_char> = arguments.iter().map(|argument| argument.as_ptr().cast_mut()).collect();
         let count = c_int::try_from(pointers.len()).ok()?;
         // SAFETY: `count` valid C strings that live over the call; the engine copies what it keeps and writes to none.
-        let handle = unsafe { (self.0.connect)(count, pointers.as_mut_ptr()) };
+        let handle = unsafe { (self.api.connect)(count, pointers.as_mut_ptr()) };
         if handle.is_null() {
             return None;
         }
-        let connection = Connection { api: self.0, handle };
+        let connection = Connection {
+            api: self.api,
+            handle,
+            _open: Arc::clone(&self.open),
+        };
         // SAFETY: a non-null handle points to the engine's connection pointer until it is closed.
         if unsafe { *handle }.is_null() {
             None
@@ -182,10 +191,9 @@ impl Library {
         }
     }
 
-    /// Stops the engine's threads. Every connection must be closed; false when one is not.
-    pub(crate) fn shutdown(self) -> bool {
-        // SAFETY: takes nothing, and refuses while a connection is open.
-        unsafe { (self.0.shutdown)() == 0 }
+    /// Connections that are open.
+    pub(crate) fn connections(&self) -> usize {
+        Arc::strong_count(&self.open) - 1
     }
 }
 
@@ -193,6 +201,7 @@ impl Library {
 pub(crate) struct Connection {
     api: &'static Api,
     handle: *mut RawConnection,
+    _open: Arc<()>,
 }
 
 // SAFETY: the engine ties a connection to no thread; one call at a time is ensured by `&mut self`.

@@ -12,11 +12,12 @@ pub(crate) use ffi::{Connection, LoadError, QueryClass, Stats};
 /// lets nobody choose; this setting is read only by message-queue table engines on INSERT, and system.processes shows it.
 pub(crate) const MARK: &str = "stream_like_engine_insert_queue";
 
-/// Settings in which the embedded engine differs from a server, and the server's values.
-const SERVER_DEFAULTS: [&str; 3] = [
-    "--implicit_select=0",
-    "--allow_introspection_functions=0",
-    "--storage_file_read_method=pread",
+/// Settings in which the embedded engine differs from a server, and the server's values: for the first SET of a session.
+/// (Connecting with them takes the engine twice as long.)
+pub(crate) const SERVER_DEFAULTS: [(&str, &str); 3] = [
+    ("implicit_select", "0"),
+    ("allow_introspection_functions", "0"),
+    ("storage_file_read_method", "pread"),
 ];
 
 /// An output or input format of the engine.
@@ -35,7 +36,7 @@ pub(crate) enum StartError {
     #[error(transparent)]
     Load(#[from] LoadError),
     /// The folder.
-    #[error("{path} cannot be used as the data folder: {source}")]
+    #[error("{path} cannot be used as the data folder")]
     Folder {
         /// The folder.
         path: PathBuf,
@@ -86,7 +87,7 @@ impl Engine {
 
         let library = ffi::Library::load(library)?;
         let arguments = arguments(&folder).map_err(failed)?;
-        let mut control = connect(library, &arguments).ok_or_else(|| StartError::Refused(folder.clone()))?;
+        let mut control = connect(&library, &arguments).ok_or_else(|| StartError::Refused(folder.clone()))?;
         let create = format!("CREATE DATABASE IF NOT EXISTS {} ENGINE = Atomic", quote_name(database));
         run(&mut control, &create)?;
         let version = run(&mut control, "SELECT version() FORMAT TSVRaw")?.trim().to_owned();
@@ -143,7 +144,8 @@ impl Engine {
 
     /// A fresh session. `None` when the engine refuses, as it does when it is shut down.
     pub(crate) fn connect(&self) -> Option<Connection> {
-        connect(self.library, &self.arguments)
+        // The rest of the arguments is for the connection that starts the engine.
+        connect(&self.library, self.arguments.get(..1)?)
     }
 
     /// Cancels the query of that id. It ends soon after with error 394.
@@ -161,10 +163,18 @@ impl Engine {
         }
     }
 
-    /// Stops the engine's threads. Connections must be closed by then; false when one is not.
+    /// Closes the last connection, with which the engine puts its affairs in order. Waits a little for the others; false
+    /// when some stay open.
     pub(crate) fn stop(&self) -> bool {
-        drop(self.control.lock().unwrap_or_else(PoisonError::into_inner).take());
-        self.library.shutdown()
+        let mut control = self.control.lock().unwrap_or_else(PoisonError::into_inner);
+        let alone = (0..100).any(|_| {
+            self.library.connections() <= 1 || {
+                std::thread::sleep(std::time::Duration::from_millis(20));
+                false
+            }
+        });
+        drop(control.take());
+        alone
     }
 }
 
@@ -174,13 +184,11 @@ fn arguments(folder: &Path) -> std::io::Result<Vec<String>> {
     let (config, users) = (folder.join("weir-config.xml"), folder.join("weir-users.xml"));
     std::fs::write(&config, "<clickhouse></clickhouse>\n")?;
     std::fs::write(&users, USERS)?;
-    let mut arguments = vec![
+    Ok(vec![
         format!("--path={}", folder.display()),
         format!("--config-file={}", config.display()),
         format!("--users_config={}", users.display()),
-    ];
-    arguments.extend(SERVER_DEFAULTS.map(str::to_owned));
-    Ok(arguments)
+    ])
 }
 
 /// The engine's own user; passwords are checked before it.
@@ -200,7 +208,7 @@ const USERS: &str = "<clickhouse>
 </clickhouse>
 ";
 
-fn connect(library: ffi::Library, arguments: &[String]) -> Option<Connection> {
+fn connect(library: &ffi::Library, arguments: &[String]) -> Option<Connection> {
     library.connect(&arguments.iter().map(String::as_str).collect::<Vec<_>>())
 }
 

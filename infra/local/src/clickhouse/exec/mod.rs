@@ -101,7 +101,7 @@ pub(crate) fn run(job: Job) {
     let mut text = String::new();
     let mut connection = None;
     let leased = lease(&engine, &sessions, &user, request.session.as_ref(), &mut session);
-    let outcome = leased.and_then(|leased| {
+    let outcome = leased.and_then(|(leased, fresh)| {
         let connection = connection.insert(leased);
         let mut query = Query {
             engine: &engine,
@@ -109,6 +109,7 @@ pub(crate) fn run(job: Job) {
             request: &request,
             ticket: &ticket,
             connection,
+            fresh,
             text: &mut text,
         };
         query.run(body, &mut sink)
@@ -181,14 +182,14 @@ impl Drop for Held<'_> {
     }
 }
 
-/// A connection: the session's, or a fresh one.
+/// A connection: the session's, or a fresh one (true).
 fn lease<'a>(
     engine: &Engine,
     sessions: &'a Sessions,
     user: &'a str,
     session: Option<&'a SessionRequest>,
     held: &mut Option<Held<'a>>,
-) -> Result<Connection, Failure> {
+) -> Result<(Connection, bool), Failure> {
     let mut known = None;
     if let Some(session) = session {
         known = sessions.take(user, session, Instant::now())?;
@@ -199,8 +200,11 @@ fn lease<'a>(
             returned: false,
         });
     }
+    let fresh = known.is_none();
     let connection = known.or_else(|| engine.connect());
-    connection.ok_or_else(|| Exception::new(Code::Aborted, "The engine does not accept connections").into())
+    connection
+        .map(|connection| (connection, fresh))
+        .ok_or_else(|| Exception::new(Code::Aborted, "The engine does not accept connections").into())
 }
 
 struct Query<'a> {
@@ -209,18 +213,23 @@ struct Query<'a> {
     request: &'a QueryRequest,
     ticket: &'a Ticket,
     connection: &'a mut Connection,
+    /// Nothing ran on the connection yet.
+    fresh: bool,
     /// The statement, for the log.
     text: &'a mut String,
 }
 
 impl Query<'_> {
     fn run(&mut self, body: BodyReader, sink: &mut Sink) -> Result<Stats, Failure> {
-        let restore = self.set_up()?;
-        let outcome = self.run_statement(body, sink);
-        for sql in restore {
-            self.statement(&sql)?;
-        }
-        outcome
+        let mut restore = Vec::new();
+        let outcome = match self.set_up(&mut restore) {
+            Ok(()) => self.run_statement(body, sink),
+            Err(exception) => Err(exception.into()),
+        };
+        let restored = restore.iter().try_for_each(|sql| self.statement(sql).map(drop));
+        let stats = outcome?;
+        restored?;
+        Ok(stats)
     }
 
     /// Runs a statement of our own; its output as text.

@@ -1,15 +1,14 @@
 //! What the URL says about the session, put into effect before the statement.
 
 use super::Query;
-use crate::clickhouse::engine::{MARK, quote, quote_name};
+use crate::clickhouse::engine::{MARK, SERVER_DEFAULTS, quote, quote_name};
 use crate::clickhouse::error::Exception;
 use crate::clickhouse::external;
 
 impl Query<'_> {
     /// Applies what the URL says. In a named session it must not outlive the request: the statements that take it back
-    /// are returned.
-    pub(super) fn set_up(&mut self) -> Result<Vec<String>, Exception> {
-        let mut restore = Vec::new();
+    /// are added to `restore`, each before there is something to take back.
+    pub(super) fn set_up(&mut self, restore: &mut Vec<String>) -> Result<(), Exception> {
         let request = self.request;
         let in_session = request.session.is_some();
         let mut settings = request.settings.clone();
@@ -37,15 +36,22 @@ impl Query<'_> {
         for role in &request.roles {
             self.statement(&format!("SET ROLE {}", quote_name(role)))?;
         }
+        if self.fresh {
+            let defaults = SERVER_DEFAULTS
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+            settings.splice(..0, defaults);
+        }
         settings.push((MARK.to_owned(), request.response.query_id.clone()));
         let (last, first): (Vec<_>, Vec<_>) = settings.into_iter().partition(|(name, _)| name == "readonly");
         self.set(&first)?;
         for table in &request.tables {
+            if in_session {
+                restore.push(format!("DROP TEMPORARY TABLE IF EXISTS {}", quote_name(&table.name)));
+            }
             external::create(self.connection, table)?;
-            restore.push(format!("DROP TEMPORARY TABLE IF EXISTS {}", quote_name(&table.name)));
         }
         if !in_session {
-            restore.clear();
             let named = last.iter().any(|(_, value)| value != "0");
             let last = if request.readonly && !named {
                 vec![("readonly".to_owned(), "2".to_owned())]
@@ -54,7 +60,7 @@ impl Query<'_> {
             };
             self.set(&last)?;
         }
-        Ok(restore)
+        Ok(())
     }
 
     fn set(&mut self, settings: &[(String, String)]) -> Result<(), Exception> {
