@@ -32,6 +32,9 @@ pub enum Error {
     /// The rows cannot be written as CSV.
     #[error("cannot write CSV")]
     Csv(#[source] csv::Error),
+    /// The rows cannot be written as JSON.
+    #[error("cannot write JSON")]
+    Json(#[source] serde_json::Error),
 }
 
 impl From<WarehouseError> for Error {
@@ -52,7 +55,7 @@ impl Error {
             Error::Invalid(_) => "invalid_range",
             Error::NoMart => "mart_missing",
             Error::Warehouse(error) => error.code(),
-            Error::Csv(_) => "internal_error",
+            Error::Csv(_) | Error::Json(_) => "internal_error",
         }
     }
 
@@ -67,7 +70,7 @@ impl Error {
                 WarehouseError::Unreachable(_) | WarehouseError::TimedOut(_) => StatusCode::SERVICE_UNAVAILABLE,
                 WarehouseError::Refused { .. } | WarehouseError::Garbled(_) => StatusCode::INTERNAL_SERVER_ERROR,
             },
-            Error::Csv(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Error::Csv(_) | Error::Json(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 
@@ -83,7 +86,7 @@ impl Error {
                 WarehouseError::TimedOut(_) => "The warehouse took too long, try again later or ask for fewer days",
                 WarehouseError::Refused { .. } | WarehouseError::Garbled(_) => "The warehouse failed",
             },
-            Error::Csv(_) => "Internal Server Error",
+            Error::Csv(_) | Error::Json(_) => "Internal Server Error",
         }
     }
 }
