@@ -193,3 +193,86 @@ async fn a_second_engine_on_the_same_data_is_refused() -> anyhow::Result<()> {
     ensure!(Sql::new(&server.url).number("SELECT 1").await? == 1);
     server.stop().await
 }
+
+#[tokio::test]
+async fn a_failure_in_the_middle_of_output_is_not_taken_for_the_end() -> anyhow::Result<()> {
+    let dir = scratch();
+    let server = Service::clickhouse(dir.path()).await?;
+    let query =
+        "SELECT throwIf(number = 5000000, 'in the middle') FROM numbers(10000000) SETTINGS max_block_size = 1000";
+    let answer = http().post(&server.url).body(query).send().await?;
+    ensure!(
+        answer.status() == 200,
+        "the head goes out before the failure: {}",
+        answer.status()
+    );
+    ensure!(answer.bytes().await.is_err(), "the body ended as if it were whole");
+    // Held back until the end, the same failure has a status of its own.
+    let whole = http()
+        .post(format!("{}/?wait_end_of_query=1", server.url))
+        .body(query)
+        .send()
+        .await?;
+    ensure!(whole.status() == 500, "{}", whole.status());
+    ensure!(whole.text().await?.contains("Code: 395"));
+    server.stop().await
+}
+
+#[tokio::test]
+async fn a_session_keeps_what_a_request_does_not() -> anyhow::Result<()> {
+    let dir = scratch();
+    let server = Service::clickhouse(dir.path()).await?;
+    let ask = async |path: &str, body: &str| -> anyhow::Result<(u16, String)> {
+        let answer = http()
+            .post(format!("{}{path}", server.url))
+            .body(body.to_owned())
+            .send()
+            .await?;
+        Ok((answer.status().as_u16(), answer.text().await?))
+    };
+    let (status, text) = ask("/?session_id=one", "CREATE TEMPORARY TABLE mine AS SELECT 1 AS n").await?;
+    ensure!(status == 200, "{text}");
+    ensure!(ask("/?session_id=one&max_threads=1", "SELECT nonsense").await?.0 == 404);
+    ensure!(ask("/?session_id=one", "SELECT n FROM mine").await? == (200, "1\n".to_owned()));
+    ensure!(
+        ask("/?session_id=two", "SELECT n FROM mine").await?.0 == 404,
+        "seen from another session"
+    );
+    ensure!(ask("/", "SELECT n FROM mine").await?.0 == 404, "seen without a session");
+    ensure!(
+        ask("/?session_id=never&session_check=1", "SELECT 1")
+            .await?
+            .1
+            .contains("SESSION_NOT_FOUND")
+    );
+    server.stop().await
+}
+
+#[tokio::test]
+async fn a_large_insert_and_a_large_answer_stream() -> anyhow::Result<()> {
+    let dir = scratch();
+    let server = Service::clickhouse(dir.path()).await?;
+    let sql = Sql::new(&server.url);
+    sql.run("CREATE TABLE analytics.wide (n UInt64, text String) ENGINE = MergeTree ORDER BY n")
+        .await?;
+    let source = http()
+        .post(&server.url)
+        .body("SELECT number, repeat('x', 100) FROM numbers(1000000) FORMAT RowBinary");
+    let source = source.send().await?;
+    let target = format!(
+        "{}/?query=INSERT%20INTO%20analytics.wide%20FORMAT%20RowBinary",
+        server.url
+    );
+    let inserted = http()
+        .post(target)
+        .body(reqwest::Body::wrap_stream(source.bytes_stream()))
+        .send()
+        .await?;
+    ensure!(inserted.status() == 200, "{}", inserted.text().await?);
+    ensure!(
+        sql.run("SELECT count(), sum(n), sum(length(text)) FROM analytics.wide")
+            .await?
+            == "1000000\t499999500000\t100000000\n"
+    );
+    server.stop().await
+}
