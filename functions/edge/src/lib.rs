@@ -1,7 +1,7 @@
 //! What every HTTP function of Weir does the same way: configuration, the process around the handler, requests and
 //! responses, time, deadlines, the log line, the ClickHouse client.
 //!
-//! A function implements [`Function`] and its `main` calls [`serve`]. Inside Lambda (or `cargo lambda watch`) the handler
+//! A function implements [`Function`] and its `main` calls [`serve()`]. Inside Lambda (or `cargo lambda watch`) the handler
 //! is driven by the Lambda runtime; elsewhere the same binary is a plain HTTP/1.1 server on `PORT`. Both build the same
 //! [`Request`], by the same parsing, so a handler cannot tell.
 

@@ -8,7 +8,7 @@ use http::header::{ALLOW, HeaderName, HeaderValue, RETRY_AFTER};
 use crate::firehose::PutError;
 use crate::pack::{MAX_RECORD_BYTES, TooLong};
 
-/// When a client may try again after [`Error::Unavailable`], in seconds.
+/// When a client may try again after a refusal by Firehose, in seconds.
 const RETRY_AFTER_SECONDS: u16 = 5;
 
 /// Why events were not accepted.

@@ -24,7 +24,7 @@ pub enum Error {
     /// Not gzip, though it says so.
     #[error("broken gzip")]
     BrokenGzip,
-    /// More than [`MAX_INFLATED_BYTES`].
+    /// More than `MAX_INFLATED_BYTES`.
     #[error("inflates to more than {MAX_INFLATED_BYTES} bytes")]
     InflatesTooFar,
     /// Not the JSON of a delivery.
