@@ -5,6 +5,7 @@
 //! reasons come out. What is accepted, and what value it becomes, follows pydantic v2's lax mode; where it is stricter on
 //! purpose, the item says so.
 
+mod batch;
 mod calendar;
 mod coerce;
 mod event;
@@ -13,6 +14,7 @@ mod json;
 pub mod limits;
 mod line;
 
+pub use batch::Events;
 pub use event::{Event, FIELDS};
 pub use issue::{Bound, Issue, Loc, Reason, Rejection, Undecodable};
 pub use line::{LineError, Record, Row};
