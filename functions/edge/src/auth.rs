@@ -28,7 +28,7 @@ pub struct WriteKeys(Vec<SecretString>);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum AuthError {
     /// No key was sent.
-    #[error("a write key is required: send it as Authorization: Bearer, X-Write-Key, or the query parameter key")]
+    #[error("no write key was sent")]
     Missing,
     /// The key is not one of ours.
     #[error("the write key is not valid")]
@@ -36,11 +36,14 @@ pub enum AuthError {
 }
 
 impl AuthError {
-    /// Its entry in the catalogue.
-    pub fn problem(self) -> Problem {
+    /// Its entry in the catalogue, and what the client should do.
+    pub fn problem(self) -> (Problem, Option<&'static str>) {
         match self {
-            AuthError::Missing => problem::WRITE_KEY_MISSING,
-            AuthError::Invalid => problem::WRITE_KEY_INVALID,
+            AuthError::Missing => (
+                problem::WRITE_KEY_MISSING,
+                Some("send it as Authorization: Bearer <key>, as X-Write-Key, or as the query parameter key"),
+            ),
+            AuthError::Invalid => (problem::WRITE_KEY_INVALID, None),
         }
     }
 }

@@ -7,6 +7,8 @@ use flate2::read::MultiGzDecoder;
 use http::HeaderMap;
 use http::header::CONTENT_ENCODING;
 
+use crate::problem::{self, Problem};
+
 /// The content codings that are read, as `Accept-Encoding` of a 415 names them (RFC 9110, section 12.5.3).
 pub const ACCEPTED_ENCODINGS: &str = "gzip, zstd";
 
@@ -21,7 +23,7 @@ const TEXTIFIED: [&[u8]; 2] = [b"\x1F\xEF\xBF\xBD", b"(\xEF\xBF\xBD/\xEF\xBF\xBD
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BodyError {
     /// A coding that is not read, or more than one.
-    #[error("Content-Encoding is not supported: send gzip, zstd or none")]
+    #[error("Content-Encoding is neither gzip nor zstd nor absent")]
     UnsupportedEncoding,
     /// Not what `Content-Encoding` says.
     #[error("the body is not {encoding}, as Content-Encoding says")]
@@ -39,11 +41,22 @@ pub enum BodyError {
         encoding: &'static str,
     },
     /// Inflated, longer than is read.
-    #[error("the body inflates to more than {limit} bytes")]
+    #[error("it inflates to more than {limit} bytes")]
     InflatesTooFar {
         /// Most bytes that are read.
         limit: usize,
     },
+}
+
+impl BodyError {
+    /// Its entry in the catalogue.
+    pub fn problem(self) -> Problem {
+        match self {
+            BodyError::UnsupportedEncoding => problem::UNSUPPORTED_ENCODING,
+            BodyError::Damaged { .. } | BodyError::ReadAsText { .. } => problem::UNDECODABLE_BODY,
+            BodyError::InflatesTooFar { .. } => problem::BODY_TOO_LARGE,
+        }
+    }
 }
 
 /// The body as it was before `Content-Encoding`; at most `limit` bytes when it was compressed. A bomb costs what `limit`

@@ -63,7 +63,7 @@ impl Cors {
     pub(crate) fn admit(&self, request: &Request) -> Option<Response<Body>> {
         let origin = request.headers().get(ORIGIN)?;
         if !self.allows(origin) {
-            return Some(problem::ORIGIN_NOT_ALLOWED.response("Pages of this origin may not send here"));
+            return Some(problem::ORIGIN_NOT_ALLOWED.response(None));
         }
         let preflight =
             request.method() == Method::OPTIONS && request.headers().contains_key(ACCESS_CONTROL_REQUEST_METHOD);

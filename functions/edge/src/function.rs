@@ -27,7 +27,7 @@ pub trait Function: Send + Sync + Sized + 'static {
     /// Answers a request whose body is longer than `limit` bytes and was not read. (Only outside Lambda: there, AWS
     /// refuses it before the function sees it.)
     fn too_large(&self, limit: usize) -> Response<Body> {
-        BODY_TOO_LARGE.response(&format!("The request body is larger than {limit} bytes"))
+        BODY_TOO_LARGE.response(Some(&format!("it has more than {limit} bytes")))
     }
 
     /// Which pages may send to this function. `None`: pages are not told anything.
@@ -91,7 +91,7 @@ async fn handle<F: Function>(function: &F, request: Request, request_id: &str) -
         }
         Err(message) => {
             tracing::error!(request_id, panic = message, "handler panicked");
-            INTERNAL_ERROR.response("Internal Server Error")
+            INTERNAL_ERROR.response(None)
         }
     }
 }

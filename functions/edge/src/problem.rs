@@ -12,14 +12,22 @@ pub struct Problem {
     pub code: &'static str,
     /// The HTTP status.
     pub status: StatusCode,
-    /// What it means and what to do, for the documentation.
-    pub meaning: &'static str,
+    /// What the client is told: the answer's `detail`, or how it begins.
+    pub message: &'static str,
 }
 
 impl Problem {
-    /// The answer: `{"detail": …, "code": …}`. `detail` is what the client is told.
-    pub fn response(&self, detail: &str) -> Response<Body> {
-        respond::problem(self.status, self.code, detail)
+    /// The answer's `detail`: the message, and what is particular to this request.
+    pub fn detail(&self, particulars: Option<&str>) -> String {
+        match particulars {
+            None => self.message.to_owned(),
+            Some(particulars) => format!("{}: {particulars}", self.message),
+        }
+    }
+
+    /// The answer: `{"detail": …, "code": …}`.
+    pub fn response(&self, particulars: Option<&str>) -> Response<Body> {
+        respond::problem(self.status, self.code, &self.detail(particulars))
     }
 }
 
@@ -27,78 +35,75 @@ impl Problem {
 pub const NOT_FOUND: Problem = Problem {
     code: "not_found",
     status: StatusCode::NOT_FOUND,
-    meaning: "There is nothing at this path.",
+    message: "Not Found",
 };
 
-/// Another method than the path takes.
+/// Another method than the path takes; `Allow` names that.
 pub const METHOD_NOT_ALLOWED: Problem = Problem {
     code: "method_not_allowed",
     status: StatusCode::METHOD_NOT_ALLOWED,
-    meaning: "The path takes another method; `Allow` names it.",
+    message: "Method Not Allowed",
 };
 
-/// More bytes than are read.
+/// More bytes than are read, as sent or inflated.
 pub const BODY_TOO_LARGE: Problem = Problem {
     code: "body_too_large",
     status: StatusCode::PAYLOAD_TOO_LARGE,
-    meaning: "The body has more bytes than are read, as sent or once inflated. Send less in one request.",
+    message: "The body is too large",
 };
 
-/// The body came too slowly.
+/// The body came too slowly. Outside Lambda only.
 pub const BODY_TOO_SLOW: Problem = Problem {
     code: "body_too_slow",
     status: StatusCode::REQUEST_TIMEOUT,
-    meaning: "The body did not come within half a minute.",
+    message: "The body did not come in time",
 };
 
-/// The body ended before its end.
+/// The connection broke before the body ended. Outside Lambda only.
 pub const BODY_BROKEN: Problem = Problem {
     code: "body_broken",
     status: StatusCode::BAD_REQUEST,
-    meaning: "The connection broke before the body ended.",
+    message: "The body could not be read",
 };
 
-/// The body cannot be decoded.
+/// The body cannot be inflated or decoded.
 pub const UNDECODABLE_BODY: Problem = Problem {
     code: "undecodable_body",
     status: StatusCode::BAD_REQUEST,
-    meaning: "The body is not what `Content-Encoding` says, is not UTF-8, nests too deep or holds an integer of thousands of digits.",
+    message: "There was an error parsing the body",
 };
 
-/// A content coding that is not read.
+/// A content coding that is not read; `Accept-Encoding` names those that are.
 pub const UNSUPPORTED_ENCODING: Problem = Problem {
     code: "unsupported_content_encoding",
     status: StatusCode::UNSUPPORTED_MEDIA_TYPE,
-    meaning: "`Content-Encoding` is neither `gzip` nor `zstd`; `Accept-Encoding` names both.",
+    message: "Unsupported Content-Encoding",
 };
 
-/// No write key.
+/// No write key was sent.
 pub const WRITE_KEY_MISSING: Problem = Problem {
     code: "write_key_missing",
     status: StatusCode::UNAUTHORIZED,
-    meaning: "A write key is required, and none was sent.",
+    message: "A write key is required",
 };
 
 /// A write key that is not one of ours.
 pub const WRITE_KEY_INVALID: Problem = Problem {
     code: "write_key_invalid",
     status: StatusCode::UNAUTHORIZED,
-    meaning: "The write key is not one that is accepted here.",
+    message: "The write key is not valid",
 };
 
-/// A page of an origin that is not on the list.
+/// A page of an origin that is not on the allow-list.
 pub const ORIGIN_NOT_ALLOWED: Problem = Problem {
     code: "origin_not_allowed",
     status: StatusCode::FORBIDDEN,
-    meaning: "The page that sends this is of an origin that is not on the allow-list.",
+    message: "Pages of this origin may not send here",
 };
 
 /// A defect of ours.
 pub const INTERNAL_ERROR: Problem = Problem {
     code: "internal_error",
     status: StatusCode::INTERNAL_SERVER_ERROR,
-    meaning: "A defect of this service. Nothing of the request is known to be stored.",
+    message: "Internal Server Error",
 };
-
-/// What any function can answer before or around its handler.
-pub const COMMON: [Problem; 4] = [BODY_TOO_LARGE, BODY_TOO_SLOW, BODY_BROKEN, INTERNAL_ERROR];

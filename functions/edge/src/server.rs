@@ -176,8 +176,8 @@ async fn exchange<F: Function>(
         Err(refusal) => {
             let mut response = match refusal {
                 Refusal::TooLarge => function.too_large(MAX_BODY_BYTES),
-                Refusal::TooSlow => BODY_TOO_SLOW.response("The request body took too long"),
-                Refusal::Broken => BODY_BROKEN.response("The request body could not be read"),
+                Refusal::TooSlow => BODY_TOO_SLOW.response(None),
+                Refusal::Broken => BODY_BROKEN.response(None),
             };
             // The rest of the body is still on its way: this connection is of no more use.
             response
