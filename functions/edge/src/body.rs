@@ -1,11 +1,11 @@
-//! Inflating a request's body, with a cap on what comes out.
+//! What a request's headers say of its body: its media type, and how to inflate it, with a cap on what comes out.
 
 use std::borrow::Cow;
 use std::io::Read;
 
 use flate2::read::MultiGzDecoder;
 use http::HeaderMap;
-use http::header::CONTENT_ENCODING;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 
 use crate::problem::{self, Problem};
 
@@ -73,6 +73,16 @@ pub fn decode<'a>(headers: &HeaderMap, body: &'a [u8], limit: usize) -> Result<C
         Some(b"zstd") => unzstd(body, limit).map(Cow::Owned),
         Some(_) => Err(BodyError::UnsupportedEncoding),
     }
+}
+
+/// The media type that `Content-Type` names, in lower case and without parameters; empty when there is none. `None` when
+/// the header is no text.
+pub fn media_type(headers: &HeaderMap) -> Option<String> {
+    let Some(content_type) = headers.get(CONTENT_TYPE) else {
+        return Some(String::new());
+    };
+    let essence = content_type.to_str().ok()?.split(';').next().unwrap_or_default();
+    Some(essence.trim().to_ascii_lowercase())
 }
 
 fn gunzip(body: &[u8], limit: usize) -> Result<Vec<u8>, BodyError> {

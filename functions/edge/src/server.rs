@@ -13,7 +13,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
-use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST, HeaderValue, ORIGIN};
+use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderValue, ORIGIN};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -25,6 +25,7 @@ use lambda_http::request::LambdaRequest;
 use lambda_http::{Body, Context, Request, RequestExt, Response};
 use tokio::net::TcpListener;
 
+use crate::body::media_type;
 use crate::config::{ConfigError, Lookup, Reader};
 use crate::function::{Function, answer, expose};
 use crate::problem::{BODY_BROKEN, BODY_TOO_SLOW};
@@ -307,18 +308,8 @@ fn is_plain_host(host: &str) -> bool {
 
 /// Whether a function URL passes a body of this type on as text; all others go in base64.
 fn is_text(headers: &HeaderMap) -> bool {
-    let Some(content_type) = headers.get(CONTENT_TYPE) else {
-        return true;
-    };
-    content_type.to_str().is_ok_and(|content_type| {
-        let essence = content_type
-            .split(';')
-            .next()
-            .unwrap_or_default()
-            .trim()
-            .to_ascii_lowercase();
-        essence.is_empty() || essence.starts_with("text/") || essence == "application/json"
-    })
+    media_type(headers)
+        .is_some_and(|essence| matches!(essence.as_str(), "" | "application/json") || essence.starts_with("text/"))
 }
 
 /// Unique in this process; enough to find a request's lines in its log.
