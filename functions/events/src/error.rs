@@ -222,3 +222,113 @@ impl Failure for Error {
         response
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The catalogue as the README's table shows it.
+    fn table() -> String {
+        CATALOGUE
+            .iter()
+            .map(|problem| {
+                format!(
+                    "| {} | `{}` | {} |\n",
+                    problem.status.as_u16(),
+                    problem.code,
+                    problem.message
+                )
+            })
+            .collect()
+    }
+
+    #[test]
+    fn the_catalogue_is_sorted_and_says_each_thing_once() {
+        let keys: Vec<_> = CATALOGUE
+            .iter()
+            .map(|problem| (problem.status.as_u16(), problem.code))
+            .collect();
+        assert!(keys.is_sorted_by(|a, b| a < b), "{keys:?}");
+        let codes: std::collections::BTreeSet<_> = CATALOGUE.iter().map(|problem| problem.code).collect();
+        assert_eq!(codes.len(), CATALOGUE.len());
+    }
+
+    #[test]
+    fn the_readme_lists_the_catalogue() {
+        let readme = include_str!("../../../README.md");
+        let (_, rest) = readme
+            .split_once("| status | code | message |\n|---|---|---|\n")
+            .expect("a table");
+        let found = rest.split("\n\n").next().unwrap_or_default();
+        assert_eq!(format!("{found}\n"), table());
+    }
+
+    #[test]
+    fn every_error_is_in_the_catalogue() {
+        let put = |source| Error::NotStored {
+            source,
+            accepted: 0,
+            rejected: vec![],
+            not_stored: vec![],
+        };
+        let unavailable = PutError::Unavailable {
+            not_stored: vec![],
+            attempts: 3,
+            reason: "Slow down".into(),
+        };
+        let (stream, region, reason) = ("s".into(), "r".into(), "no".into());
+        let misconfigured = PutError::Misconfigured {
+            stream,
+            region,
+            reason,
+            advice: "",
+        };
+        let errors = [
+            Error::NotFound,
+            Error::MethodNotAllowed,
+            Error::Auth(AuthError::Missing),
+            Error::Auth(AuthError::Invalid),
+            Error::UnsupportedMediaType,
+            Error::IdempotencyKey(NotAKey),
+            Error::BodyTooLarge,
+            Error::Body(BodyError::UnsupportedEncoding),
+            Error::Body(BodyError::Damaged { encoding: "gzip" }),
+            Error::Body(BodyError::ReadAsText { encoding: "gzip" }),
+            Error::Body(BodyError::InflatesTooFar { limit: 1 }),
+            Error::Undecodable(Undecodable::NotUtf8),
+            Error::Invalid(vec![]),
+            Error::EventTooLarge,
+            put(unavailable),
+            put(misconfigured),
+        ];
+        let mut told: std::collections::BTreeSet<&str> = [
+            problem::BODY_BROKEN,
+            problem::BODY_TOO_SLOW,
+            problem::INTERNAL_ERROR,
+            problem::ORIGIN_NOT_ALLOWED,
+        ]
+        .map(|problem| problem.code)
+        .into();
+        for error in errors {
+            let response = error.response();
+            let problem = error.problem();
+            assert!(CATALOGUE.contains(&problem), "{error}");
+            assert_eq!(response.status(), problem.status);
+            let body: serde_json::Value = serde_json::from_slice(response.body()).unwrap();
+            if problem != INVALID_EVENT {
+                assert_eq!(body["code"], problem.code);
+                assert!(body["detail"].as_str().unwrap().starts_with(problem.message), "{body}");
+            }
+            assert!(
+                !body.to_string().contains("Slow down"),
+                "what Firehose says is for the log: {body}"
+            );
+            told.insert(problem.code);
+        }
+        assert_eq!(
+            told,
+            CATALOGUE.iter().map(|problem| problem.code).collect(),
+            "an entry that nothing answers"
+        );
+    }
+}
