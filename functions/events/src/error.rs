@@ -113,17 +113,22 @@ pub enum Error {
     #[error("event too large")]
     EventTooLarge,
     /// Firehose did not take all of it.
-    #[error("{} event(s) not stored", not_stored.len())]
-    NotStored {
-        /// Why.
-        source: PutError,
-        /// How many events are stored.
-        accepted: usize,
-        /// What was wrong with other events.
-        rejected: Vec<Verdict>,
-        /// The places of the events that are not known to be stored.
-        not_stored: Vec<usize>,
-    },
+    #[error(transparent)]
+    NotStored(#[from] Box<Unstored>),
+}
+
+/// What became of a request that Firehose did not take all of.
+#[derive(Debug, thiserror::Error)]
+#[error("{} event(s) not stored", not_stored.len())]
+pub struct Unstored {
+    /// Why.
+    pub source: PutError,
+    /// How many events are stored.
+    pub accepted: usize,
+    /// What was wrong with other events.
+    pub rejected: Vec<Verdict>,
+    /// The places of the events that are not known to be stored.
+    pub not_stored: Vec<usize>,
 }
 
 impl From<Rejection> for Error {
@@ -149,7 +154,7 @@ impl Error {
             Error::Undecodable(_) => problem::UNDECODABLE_BODY,
             Error::Invalid(_) => INVALID_EVENT,
             Error::EventTooLarge => EVENT_TOO_LARGE,
-            Error::NotStored { source, .. } => match source {
+            Error::NotStored(unstored) => match unstored.source {
                 PutError::Unavailable { .. } => STREAM_UNAVAILABLE,
                 PutError::Misconfigured { .. } => STREAM_MISCONFIGURED,
             },
@@ -159,7 +164,7 @@ impl Error {
     /// What is particular to this request.
     fn particulars(&self) -> Option<String> {
         match self {
-            Error::NotFound | Error::MethodNotAllowed | Error::Invalid(_) | Error::NotStored { .. } => None,
+            Error::NotFound | Error::MethodNotAllowed | Error::Invalid(_) | Error::NotStored(_) => None,
             Error::Auth(error) => error.problem().1.map(str::to_owned),
             Error::UnsupportedMediaType => Some(format!("send {}", media::ACCEPTED)),
             Error::IdempotencyKey(error) => Some(error.to_string()),
@@ -177,10 +182,10 @@ impl Error {
             Error::Body(BodyError::UnsupportedEncoding) => {
                 Some((ACCEPT_ENCODING, HeaderValue::from_static(ACCEPTED_ENCODINGS)))
             }
-            Error::NotStored {
-                source: PutError::Unavailable { .. },
-                ..
-            } => Some((RETRY_AFTER, RETRY_AFTER_SECONDS.into())),
+            Error::NotStored(unstored) => match unstored.source {
+                PutError::Unavailable { .. } => Some((RETRY_AFTER, RETRY_AFTER_SECONDS.into())),
+                PutError::Misconfigured { .. } => None,
+            },
             Error::NotFound
             | Error::UnsupportedMediaType
             | Error::IdempotencyKey(_)
@@ -188,8 +193,7 @@ impl Error {
             | Error::Body(_)
             | Error::Undecodable(_)
             | Error::Invalid(_)
-            | Error::EventTooLarge
-            | Error::NotStored { .. } => None,
+            | Error::EventTooLarge => None,
         }
     }
 }
@@ -199,19 +203,14 @@ impl Failure for Error {
         let problem = self.problem();
         let mut response = match self {
             Error::Invalid(issues) => respond::json_of(problem.status, &Invalid { detail: issues }),
-            Error::NotStored {
-                accepted,
-                rejected,
-                not_stored,
-                ..
-            } => respond::json_of(
+            Error::NotStored(unstored) => respond::json_of(
                 problem.status,
                 &NotStored {
                     detail: problem.detail(None),
                     code: problem.code,
-                    accepted: *accepted,
-                    rejected,
-                    not_stored,
+                    accepted: unstored.accepted,
+                    rejected: &unstored.rejected,
+                    not_stored: &unstored.not_stored,
                 },
             ),
             _ => problem.response(self.particulars().as_deref()),
@@ -265,11 +264,13 @@ mod tests {
 
     #[test]
     fn every_error_is_in_the_catalogue() {
-        let put = |source| Error::NotStored {
-            source,
-            accepted: 0,
-            rejected: vec![],
-            not_stored: vec![],
+        let put = |source| {
+            Error::from(Box::new(Unstored {
+                source,
+                accepted: 0,
+                rejected: vec![],
+                not_stored: vec![],
+            }))
         };
         let unavailable = PutError::Unavailable {
             not_stored: vec![],
