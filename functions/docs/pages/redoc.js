@@ -7,6 +7,7 @@ window.Redoc.init(
     hideSchemaPattern: true,
     requiredPropsFirst: true,
     theme: {
+      spacing: { sectionVertical: 20 },
       colors: { primary: { main: '#0a6b7d' } },
       typography: { fontFamily, headings: { fontFamily } },
     },

@@ -34,8 +34,6 @@ fn parameter(name: &str, description: &str) -> Value {
         "name": name,
         "description": format!("{description} At most {MAX_DAYS} days in one answer; from 1970 to 2148."),
         "schema": { "type": "string", "format": "date" },
-        // Optional, so a page that fills in an example would ask for days that nobody has.
-        "examples": { "none": { "summary": "Not given", "value": "" }, "day": { "summary": "A day", "value": "2026-11-23" } },
     })
 }
 

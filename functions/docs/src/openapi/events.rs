@@ -92,12 +92,9 @@ fn parameters() -> Value {
             "in": "header",
             "name": http_name(events::idempotency::IDEMPOTENCY_KEY),
             "description": "Makes a retry idempotent: the same events under the same key get the same `event_id`s, so they \
-                are counted once. It is for events that bring no `event_id`. Quoted as a string of RFC 8941, or bare.",
+                are counted once. It is for events that bring no `event_id`. Quoted as a string of RFC 8941, or bare: \
+                `8e03978e-40d5-43e8-bc93-6894a57f9324`.",
             "schema": { "type": "string", "minLength": 1, "maxLength": MAX_KEY_BYTES + 2, "pattern": "^[ -~]+$" },
-            "examples": {
-                "quoted": { "value": "\"8e03978e-40d5-43e8-bc93-6894a57f9324\"" },
-                "bare": { "value": "8e03978e-40d5-43e8-bc93-6894a57f9324" },
-            },
         },
         {
             "in": "header",
@@ -118,7 +115,7 @@ fn request_body() -> Value {
         "title": "One event or a batch",
         "oneOf": [
             event,
-            { "title": "Batch", "type": "array", "items": {}, "minItems": 1,
+            { "title": "Batch", "type": "array", "items": event, "minItems": 1,
               "description": "Events, each like the one. A wrong one does not harm the others." },
         ],
     });
