@@ -17,8 +17,17 @@ async function open(path) {
   const page = await browser.newPage()
   await page.setViewport({ width: 1400, height: 1000 })
   page.setDefaultTimeout(timeout)
-  const seen = { requests: [], problems: [] }
-  page.on('request', (request) => seen.requests.push(request.url()))
+  const seen = { requests: [], problems: [], unanswered: new Set() }
+  // A test that waits for something in vain should say what went wrong before.
+  process.on('exit', (code) => code && console.error(path, seen.problems, 'unanswered:', [...seen.unanswered]))
+  page.on('request', (request) => {
+    seen.requests.push(request.url())
+    seen.unanswered.add(request.url())
+  })
+  page.on('response', (response) => {
+    seen.unanswered.delete(response.url())
+    if (response.status() >= 400) seen.problems.push(`${response.url()}: ${response.status()}`)
+  })
   page.on('requestfailed', (request) => seen.problems.push(`${request.url()}: ${request.failure()?.errorText}`))
   page.on('console', (message) => {
     if (['error', 'warn'].includes(message.type())) seen.problems.push(message.text())
