@@ -10,9 +10,11 @@ use reqwest::{Method, RequestBuilder, StatusCode};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
+use tokio::process::Command;
 use uuid::Uuid;
 
-use crate::process::{checkout, eventually, http};
+use crate::clients::ended_ok;
+use crate::process::{checkout, eventually, http, setting};
 use crate::stack::{Stack, event};
 
 /// One recorded case: a body, and what the service answered to it.
@@ -397,5 +399,32 @@ async fn only_those_with_a_key_and_pages_of_ours_may_send() -> anyhow::Result<()
     stack
         .weir(&[&generated[..], &["--write-key", "first-key"]].concat())
         .await?;
+    stack.down().await
+}
+
+/// A real page in a real browser: a preflight and a fetch, and a beacon that outlives its page.
+#[tokio::test]
+async fn a_page_sends_by_fetch_and_by_beacon() -> anyhow::Result<()> {
+    let port = std::net::TcpListener::bind("127.0.0.1:0")?
+        .local_addr()?
+        .port()
+        .to_string();
+    let origin = format!("http://127.0.0.1:{port}");
+    let stack = Stack::up_set(&[("WRITE_KEYS", "page-key"), ("ALLOWED_ORIGINS", &origin)]).await?;
+    let mut node = Command::new("node");
+    node.arg(checkout().join("tests/clients/send_from_page.mjs"))
+        .args([stack.url("events"), "page-key", "77"])
+        .env("SITE_PORT", &port)
+        .env("WEIR_CLIENTS_NODE", setting("WEIR_CLIENTS_NODE"))
+        .env("WEIR_CHROMIUM", setting("WEIR_CHROMIUM"));
+    ended_ok(node).await?;
+    let sql = stack.sql();
+    eventually("what was fetched and beaconed is there", async || {
+        let names = sql
+            .run("SELECT arraySort(groupArray(name)) FROM analytics.events WHERE user_id = 77")
+            .await?;
+        Ok((names == "['leave','view']\n").then_some(()))
+    })
+    .await?;
     stack.down().await
 }
