@@ -5,10 +5,10 @@ use edge::body::BodyError;
 use edge::server::MAX_BODY_BYTES;
 use edge::{Failure, Problem, problem};
 use event_model::Undecodable;
-use events::error;
+use events::error::{self, Unstored};
 use events::firehose::PutError;
 use events::idempotency::NotAKey;
-use events::{CATALOGUE, Error, Unstored};
+use events::{CATALOGUE, Error};
 
 use super::examples;
 use crate::openapi::refusals::Refusal;
@@ -39,25 +39,6 @@ fn refusal(problem: Problem) -> Refusal {
 
 /// One error of each kind.
 fn errors() -> Vec<Error> {
-    let unstored = |source, accepted, rejected, not_stored| {
-        Error::from(Box::new(Unstored {
-            source,
-            accepted,
-            rejected,
-            not_stored,
-        }))
-    };
-    let unavailable = PutError::Unavailable {
-        not_stored: vec![0],
-        attempts: 1,
-        reason: String::new(),
-    };
-    let misconfigured = PutError::Misconfigured {
-        stream: String::new(),
-        region: String::new(),
-        reason: String::new(),
-        advice: "",
-    };
     vec![
         Error::NotFound,
         Error::MethodNotAllowed,
@@ -70,7 +51,27 @@ fn errors() -> Vec<Error> {
         Error::Undecodable(Undecodable::NotUtf8),
         Error::Invalid(examples::issues()),
         Error::EventTooLarge,
-        unstored(unavailable, 1, examples::verdicts(), vec![2]),
-        unstored(misconfigured, 0, Vec::new(), vec![0]),
+        // Of a batch of three, with a wrong one between the good.
+        Error::from(Box::new(Unstored {
+            source: PutError::Unavailable {
+                not_stored: vec![0],
+                attempts: 1,
+                reason: String::new(),
+            },
+            accepted: 1,
+            rejected: examples::verdicts(),
+            not_stored: vec![2],
+        })),
+        Error::from(Box::new(Unstored {
+            source: PutError::Misconfigured {
+                stream: String::new(),
+                region: String::new(),
+                reason: String::new(),
+                advice: "",
+            },
+            accepted: 0,
+            rejected: Vec::new(),
+            not_stored: vec![0],
+        })),
     ]
 }
