@@ -157,6 +157,14 @@ impl Event {
         &self.exp
     }
 
+    /// The same event, with that id.
+    pub fn identified(self, event_id: Uuid) -> Event {
+        Event {
+            event_id: Some(event_id),
+            ..self
+        }
+    }
+
     /// The id that the client gave.
     pub fn event_id(&self) -> Option<Uuid> {
         self.event_id

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use serde::ser::{Serialize, SerializeStruct, Serializer};
+use serde::ser::{Serialize, Serializer};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
@@ -80,7 +80,7 @@ impl Issue {
 }
 
 /// One step of the path to a value.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
 #[serde(untagged)]
 pub enum Loc {
     /// A field name or a key.
@@ -299,17 +299,44 @@ impl Reason {
     }
 }
 
+/// An entry of FastAPI's `detail`: what an [`Issue`] is as JSON.
+#[derive(serde::Serialize, schemars::JsonSchema)]
+#[schemars(rename = "Issue")]
+struct Entry<'a> {
+    /// The stable name of the problem.
+    r#type: &'a str,
+    /// Where: `"body"`, in a batch the event's index, then the field, then (in `exp`) the key; for bad JSON a character
+    /// offset.
+    loc: &'a [Loc],
+    /// The problem in a sentence.
+    msg: String,
+    /// The offending value; a long one is cut.
+    #[schemars(with = "Value")]
+    input: &'a RawValue,
+    /// The numbers of the rule that was broken, when it has some.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ctx: Option<Value>,
+}
+
 impl Serialize for Issue {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let ctx = self.ctx();
-        let mut entry = serializer.serialize_struct("Issue", 4 + usize::from(ctx.is_some()))?;
-        entry.serialize_field("type", self.kind())?;
-        entry.serialize_field("loc", &self.loc)?;
-        entry.serialize_field("msg", &self.msg())?;
-        entry.serialize_field("input", &self.input)?;
-        if let Some(ctx) = ctx {
-            entry.serialize_field("ctx", &ctx)?;
-        }
-        entry.end()
+        let entry = Entry {
+            r#type: self.kind(),
+            loc: &self.loc,
+            msg: self.msg(),
+            input: &self.input,
+            ctx: self.ctx(),
+        };
+        entry.serialize(serializer)
+    }
+}
+
+impl schemars::JsonSchema for Issue {
+    fn schema_name() -> Cow<'static, str> {
+        Entry::schema_name()
+    }
+
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        Entry::json_schema(generator)
     }
 }
