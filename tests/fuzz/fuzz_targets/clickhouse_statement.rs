@@ -107,7 +107,11 @@ fn output_goes(text: &[u8], output: &Output) {
     }
 }
 
-/// Whether a quote, a bracket or a comment is open at the end.
+/// Whether a quote, a bracket or a comment may be open at the end. A text that ends in `#` is none that the engine takes.
 fn unclosed(text: &[u8]) -> bool {
-    text.iter().any(|byte| b"'\"`$([{)]}".contains(byte))
+    let count = |brackets: &[u8]| text.iter().filter(|byte| brackets.contains(byte)).count();
+    let comments = [&b"--"[..], b"//", b"/*", b"#"];
+    let comments = comments.iter().any(|mark| text.windows(mark.len()).any(|window| window == *mark));
+    let open = count(b"([{") != count(b")]}");
+    count(b"'\"`$") > 0 || open || comments && (count(b"([{") > 0 || text.trim_ascii_end().ends_with(b"#"))
 }
