@@ -37,7 +37,7 @@ fuzz_target!(|text: &str| {
     if let Ok(credentials) = Credentials::read(&headers, &parameters) {
         assert!(!credentials.user.is_empty());
     }
-    let method = if query.len() % 2 == 0 {
+    let method = if query.len().is_multiple_of(2) {
         Method::POST
     } else {
         Method::GET

@@ -26,7 +26,11 @@ fuzz_target!(|text: &[u8]| {
 
     match parse(text) {
         Statement::Insert(insert) => data_begins(text, &insert),
-        Statement::Select(output) | Statement::Kill(output) | Statement::Other(output) => output_goes(text, &output),
+        Statement::Select(output) => {
+            ranges(text, &output);
+            output_goes(text, &output);
+        }
+        Statement::Kill(output) | Statement::Other(output) => ranges(text, &output),
         Statement::Empty => {
             assert!(!matches!(
                 parse(&[b"SELECT 1 ", text].concat()),
@@ -72,7 +76,7 @@ fn data_begins(text: &[u8], insert: &Insert) {
         assert_eq!(parse(&text[..kept]), Statement::Insert(insert.clone()));
     }
     // The head is what goes to the engine, and wants data yet.
-    let head = [&text[insert.head.clone()], b" FORMAT Null"].concat();
+    let head = [&text[insert.head.clone()], b"\nFORMAT Null"].concat();
     let Statement::Insert(again) = parse(&head) else {
         panic!("{:?} is no INSERT", String::from_utf8_lossy(&head))
     };
@@ -80,24 +84,30 @@ fn data_begins(text: &[u8], insert: &Insert) {
     assert_eq!(again.input, insert.input);
 }
 
-fn output_goes(text: &[u8], output: &Output) {
+fn ranges(text: &[u8], output: &Output) {
     assert!(output.outfile_at <= text.len());
     in_order(text, &output.processes);
     for name in &output.processes {
         assert!(text[name.start..][..6].eq_ignore_ascii_case(b"system"));
         assert!(text[..name.end].to_ascii_lowercase().ends_with(b"processes"));
     }
-    // As the server puts it in; it asks for one statement first.
-    if output.several || output.into_outfile {
+}
+
+/// As the server puts the clause in, it is one; the server asks for a single statement first.
+fn output_goes(text: &[u8], output: &Output) {
+    let (head, tail) = text.split_at(output.outfile_at);
+    // What is no SQL may become some: `#` begins a comment when a blank follows, INSERT wants an INTO, FORMAT a name.
+    let lower = head.trim_ascii_end().to_ascii_lowercase();
+    let half = lower.ends_with(b"#") || lower.ends_with(b"format") || lower.windows(6).any(|word| word == b"insert");
+    if output.several || output.into_outfile || half {
         return;
     }
-    let (head, tail) = text.split_at(output.outfile_at);
     let with = [head, b" INTO OUTFILE '/dev/fd/9' APPEND ", tail].concat();
     match parse(&with) {
-        Statement::Select(again) | Statement::Kill(again) | Statement::Other(again) => {
-            // Behind a quote that is never closed nothing is a clause; the engine refuses such a text.
+        Statement::Select(again) => {
+            // Then the engine refuses the text, and the server asks it without the clause.
             assert!(
-                again.into_outfile || unclosed(text),
+                again.into_outfile || no_place(head),
                 "{:?}",
                 String::from_utf8_lossy(&with)
             );
@@ -107,11 +117,13 @@ fn output_goes(text: &[u8], output: &Output) {
     }
 }
 
-/// Whether a quote, a bracket or a comment may be open at the end. A text that ends in `#` is none that the engine takes.
-fn unclosed(text: &[u8]) -> bool {
-    let count = |brackets: &[u8]| text.iter().filter(|byte| brackets.contains(byte)).count();
+/// Whether a text may be such that no clause can follow: in an open quote, bracket or comment.
+fn no_place(head: &[u8]) -> bool {
+    let count = |bytes: &[u8]| head.iter().filter(|byte| bytes.contains(byte)).count();
     let comments = [&b"--"[..], b"//", b"/*", b"#"];
-    let comments = comments.iter().any(|mark| text.windows(mark.len()).any(|window| window == *mark));
-    let open = count(b"([{") != count(b")]}");
-    count(b"'\"`$") > 0 || open || comments && (count(b"([{") > 0 || text.trim_ascii_end().ends_with(b"#"))
+    let comments = comments
+        .iter()
+        .any(|mark| head.windows(mark.len()).any(|window| window == *mark));
+    let brackets = count(b"([{") != count(b")]}") || comments && count(b"([{") > 0;
+    count(b"'\"`$") > 0 || brackets
 }

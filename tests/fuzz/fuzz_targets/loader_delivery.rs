@@ -28,7 +28,7 @@ fuzz_target!(|data: &[u8]| {
     let Some((choice, rest)) = data.split_first() else {
         return;
     };
-    if choice % 2 == 0 {
+    if choice.is_multiple_of(2) {
         whole(rest);
     } else {
         records(&rest.split(|byte| *byte == 0).collect::<Vec<_>>());
