@@ -12,6 +12,7 @@ mod issue;
 mod json;
 pub mod limits;
 mod line;
+mod schema;
 
 pub use event::{Event, FIELDS};
 pub use issue::{Bound, Issue, Loc, Reason, Rejection, Undecodable};
