@@ -6,11 +6,12 @@ use std::panic::AssertUnwindSafe;
 use std::task::Poll;
 use std::time::Instant;
 
-use http::StatusCode;
+use http::header::{HeaderValue, ORIGIN};
 use lambda_http::{Body, Request, RequestExt, Response};
 
 use crate::config::{ConfigError, Lookup};
-use crate::respond;
+use crate::cors::Cors;
+use crate::problem::{BODY_TOO_LARGE, INTERNAL_ERROR};
 
 /// One HTTP function: its context, made once at start, and its handler.
 pub trait Function: Send + Sync + Sized + 'static {
@@ -26,8 +27,12 @@ pub trait Function: Send + Sync + Sized + 'static {
     /// Answers a request whose body is longer than `limit` bytes and was not read. (Only outside Lambda: there, AWS
     /// refuses it before the function sees it.)
     fn too_large(&self, limit: usize) -> Response<Body> {
-        let detail = format!("The request body is larger than {limit} bytes");
-        respond::problem(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", &detail)
+        BODY_TOO_LARGE.response(Some(&format!("it has more than {limit} bytes")))
+    }
+
+    /// Which pages may send to this function. `None`: pages are not told anything.
+    fn cors(&self) -> Option<&Cors> {
+        None
     }
 }
 
@@ -44,7 +49,7 @@ impl Failure for std::convert::Infallible {
     }
 }
 
-/// Answers one request: runs the handler, turns an error or a panic into a response, writes the log line.
+/// Answers one request: the handler's answer, or the one to a page that may not send; writes the log line.
 pub async fn answer<F: Function>(function: &F, request: Request) -> Response<Body> {
     let started = Instant::now();
     let method = request.method().clone();
@@ -53,7 +58,27 @@ pub async fn answer<F: Function>(function: &F, request: Request) -> Response<Bod
         .lambda_context_ref()
         .map(|context| context.request_id.clone())
         .unwrap_or_default();
-    let response = match catch_panic(function.handle(request)).await {
+    let origin = request.headers().get(ORIGIN).cloned();
+    let mut response = match function.cors().and_then(|cors| cors.admit(&request)) {
+        Some(response) => response,
+        None => handle(function, request, &request_id).await,
+    };
+    expose(function, origin.as_ref(), &mut response);
+    let duration_ms = started.elapsed().as_secs_f64() * 1e3;
+    tracing::info!(%method, path, status = response.status().as_u16(), duration_ms, request_id, "request");
+    response
+}
+
+/// Lets the page that sent a request read its answer.
+pub(crate) fn expose<F: Function>(function: &F, origin: Option<&HeaderValue>, response: &mut Response<Body>) {
+    if let Some(cors) = function.cors() {
+        cors.expose(origin, response.headers_mut());
+    }
+}
+
+/// Runs the handler, and turns an error or a panic into a response.
+async fn handle<F: Function>(function: &F, request: Request, request_id: &str) -> Response<Body> {
+    match catch_panic(function.handle(request)).await {
         Ok(Ok(response)) => response,
         Ok(Err(error)) => {
             let response = error.response();
@@ -66,16 +91,9 @@ pub async fn answer<F: Function>(function: &F, request: Request) -> Response<Bod
         }
         Err(message) => {
             tracing::error!(request_id, panic = message, "handler panicked");
-            respond::problem(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "internal_error",
-                "Internal Server Error",
-            )
+            INTERNAL_ERROR.response(None)
         }
-    };
-    let duration_ms = started.elapsed().as_secs_f64() * 1e3;
-    tracing::info!(%method, path, status = response.status().as_u16(), duration_ms, request_id, "request");
-    response
+    }
 }
 
 /// An error and its sources, in one line, for a log.

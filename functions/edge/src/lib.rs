@@ -1,17 +1,21 @@
-//! What every HTTP function of Weir does the same way: configuration, the process around the handler, requests and
-//! responses, time, deadlines, the log line, the ClickHouse client.
+//! What every HTTP function of Weir does the same way: configuration, the process around the handler, bodies, write keys,
+//! origins, responses, time, deadlines, the log line, the ClickHouse client.
 //!
 //! A function implements [`Function`] and its `main` calls [`serve()`]. Inside Lambda (or `cargo lambda watch`) the handler
 //! is driven by the Lambda runtime; elsewhere the same binary is a plain HTTP/1.1 server on `PORT`. Both build the same
 //! [`Request`], by the same parsing, so a handler cannot tell.
 
+pub mod auth;
+pub mod body;
 #[cfg(feature = "clickhouse")]
 pub mod clickhouse;
 pub mod clock;
 pub mod config;
+pub mod cors;
 pub mod deadline;
 mod function;
 mod logging;
+pub mod problem;
 pub mod respond;
 pub mod route;
 mod serve;
@@ -19,4 +23,5 @@ pub mod server;
 
 pub use function::{Failure, Function, answer, chain};
 pub use lambda_http::{Body, Request, RequestExt, Response};
+pub use problem::Problem;
 pub use serve::serve;

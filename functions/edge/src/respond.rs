@@ -5,9 +5,22 @@ use http::{Response, StatusCode};
 use lambda_http::Body;
 use serde::Serialize;
 
+use crate::problem::INTERNAL_ERROR;
+
 /// A JSON response. The body is already JSON text.
 pub fn json(status: StatusCode, body: String) -> Response<Body> {
     text(status, "application/json", body)
+}
+
+/// A JSON response.
+pub fn json_of<T: Serialize>(status: StatusCode, value: &T) -> Response<Body> {
+    match serde_json::to_string(value) {
+        Ok(body) => json(status, body),
+        Err(error) => {
+            tracing::error!(%error, "cannot write the answer");
+            INTERNAL_ERROR.response(None)
+        }
+    }
 }
 
 /// `{"detail": …, "code": …}`: how every function says that it will not do something.
@@ -24,13 +37,7 @@ pub fn detail<T: Serialize>(status: StatusCode, detail: &[T]) -> Response<Body> 
     struct Detail<'a, T> {
         detail: &'a [T],
     }
-    match serde_json::to_string(&Detail { detail }) {
-        Ok(body) => json(status, body),
-        Err(error) => {
-            tracing::error!(%error, "cannot write what is wrong with the input");
-            problem(status, "invalid_input", "The input is invalid")
-        }
-    }
+    json_of(status, &Detail { detail })
 }
 
 /// A text response of some media type.

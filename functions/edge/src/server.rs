@@ -12,8 +12,8 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::{Bytes, BytesMut};
-use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST, HeaderValue};
-use http::{HeaderMap, StatusCode};
+use http::HeaderMap;
+use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderValue, ORIGIN};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -25,9 +25,10 @@ use lambda_http::request::LambdaRequest;
 use lambda_http::{Body, Context, Request, RequestExt, Response};
 use tokio::net::TcpListener;
 
+use crate::body::media_type;
 use crate::config::{ConfigError, Lookup, Reader};
-use crate::function::{Function, answer};
-use crate::respond;
+use crate::function::{Function, answer, expose};
+use crate::problem::{BODY_BROKEN, BODY_TOO_SLOW};
 
 /// Longest body read, in bytes: what a function URL takes.
 pub const MAX_BODY_BYTES: usize = 6 * 1024 * 1024;
@@ -176,21 +177,14 @@ async fn exchange<F: Function>(
         Err(refusal) => {
             let mut response = match refusal {
                 Refusal::TooLarge => function.too_large(MAX_BODY_BYTES),
-                Refusal::TooSlow => respond::problem(
-                    StatusCode::REQUEST_TIMEOUT,
-                    "body_too_slow",
-                    "The request body took too long",
-                ),
-                Refusal::Broken => respond::problem(
-                    StatusCode::BAD_REQUEST,
-                    "body_broken",
-                    "The request body could not be read",
-                ),
+                Refusal::TooSlow => BODY_TOO_SLOW.response(None),
+                Refusal::Broken => BODY_BROKEN.response(None),
             };
             // The rest of the body is still on its way: this connection is of no more use.
             response
                 .headers_mut()
                 .insert(CONNECTION, HeaderValue::from_static("close"));
+            expose(function, parts.headers.get(ORIGIN), &mut response);
             tracing::info!(method = %parts.method, path = parts.uri.path(), status = response.status().as_u16(), "request");
             response
         }
@@ -314,18 +308,8 @@ fn is_plain_host(host: &str) -> bool {
 
 /// Whether a function URL passes a body of this type on as text; all others go in base64.
 fn is_text(headers: &HeaderMap) -> bool {
-    let Some(content_type) = headers.get(CONTENT_TYPE) else {
-        return true;
-    };
-    content_type.to_str().is_ok_and(|content_type| {
-        let essence = content_type
-            .split(';')
-            .next()
-            .unwrap_or_default()
-            .trim()
-            .to_ascii_lowercase();
-        essence.is_empty() || essence.starts_with("text/") || essence == "application/json"
-    })
+    media_type(headers)
+        .is_some_and(|essence| matches!(essence.as_str(), "" | "application/json") || essence.starts_with("text/"))
 }
 
 /// Unique in this process; enough to find a request's lines in its log.

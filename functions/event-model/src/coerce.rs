@@ -63,7 +63,7 @@ pub(crate) fn pairs(value: Raw<'_>) -> Result<Vec<(Cow<'_, str>, Raw<'_>)>, Reas
     // Only an object of many pairs needs one.
     let mut index: Option<HashMap<Cow<'_, str>, usize>> = None;
     // The text was checked when it was read the first time, so this ends at the closing brace.
-    while let Ok(Some((key, value))) = reader.member(pairs.is_empty()) {
+    while let Ok(Some((key, value))) = reader.member(pairs.is_empty(), 1) {
         let key = key.unescape().text;
         if pairs.len() == LINEAR_SEARCH && index.is_none() {
             index = Some(

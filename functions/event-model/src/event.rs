@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::coerce;
-use crate::issue::{Issue, Loc, Reason, Rejection, Undecodable};
+use crate::issue::{BODY, Issue, Loc, Reason, Rejection, Undecodable};
 use crate::json::{self, JsonError, Raw, Top};
 use crate::limits::{MAX_ISSUES, MAX_LOC_KEY_BYTES};
 use crate::schema;
@@ -87,37 +87,30 @@ fn example() -> serde_json::Value {
 }
 
 impl Event {
-    /// Parses a request body or one member of a batch. All problems are reported at once, in the order of [`FIELDS`].
+    /// Parses a body that holds one event. All problems are reported at once, in the order of [`FIELDS`].
     pub fn from_json(body: &[u8]) -> Result<Event, Rejection> {
-        let text = decode(body)?;
-        let values = match json::read(text, &FIELDS) {
-            Ok(Top::Object(values)) => values,
-            Ok(Top::Other(value)) => {
+        Event::from_text(decode(body)?)
+    }
+
+    /// Parses the text of one event.
+    pub(crate) fn from_text(text: &str) -> Result<Event, Rejection> {
+        let top = json::read(text, &FIELDS).map_err(|error| unreadable(error, text))?;
+        Event::from_top(top).map_err(Rejection::Invalid)
+    }
+
+    /// Makes an event of a value.
+    pub(crate) fn from_top(top: Top<'_, { FIELDS.len() }>) -> Result<Event, Vec<Issue>> {
+        match top {
+            Top::Object { values, span } => from_values(&values, span),
+            Top::Other(value) => {
                 let reason = if matches!(value, Raw::Null) {
                     Reason::Missing
                 } else {
                     Reason::NotAnObject
                 };
-                return Err(reject_body(reason, json::echo(value)));
+                Err(vec![Issue::of_body(reason, json::echo(value))])
             }
-            Err(JsonError::TooDeep) => return Err(Undecodable::TooDeep.into()),
-            Err(JsonError::IntTooLong) => return Err(Undecodable::IntTooLong.into()),
-            // No body at all is a missing one, not bad JSON.
-            Err(JsonError::Syntax { .. }) if text.is_empty() => {
-                return Err(reject_body(Reason::Missing, RawValue::NULL.to_owned()));
-            }
-            Err(JsonError::Syntax { at, error }) => {
-                let characters = text.get(..at).unwrap_or(text).chars().count();
-                let loc = vec![BODY, Loc::Index(characters)];
-                let input = RawValue::from_string("{}".to_owned()).unwrap_or_default();
-                return Err(Rejection::Invalid(vec![Issue {
-                    reason: Reason::JsonInvalid { error },
-                    loc,
-                    input,
-                }]));
-            }
-        };
-        from_values(&values, text)
+        }
     }
 
     /// When it happened, in seconds since 1970.
@@ -165,6 +158,14 @@ impl Event {
         &self.exp
     }
 
+    /// The same event, with that id.
+    pub fn identified(self, event_id: Uuid) -> Event {
+        Event {
+            event_id: Some(event_id),
+            ..self
+        }
+    }
+
     /// The id that the client gave.
     pub fn event_id(&self) -> Option<Uuid> {
         self.event_id
@@ -201,18 +202,28 @@ impl Serialize for Pairs<'_> {
     }
 }
 
-const BODY: Loc = Loc::Key(Cow::Borrowed("body"));
-
-fn reject_body(reason: Reason, input: Box<RawValue>) -> Rejection {
-    Rejection::Invalid(vec![Issue {
-        reason,
-        loc: vec![BODY],
-        input,
-    }])
+/// Why a text that is not JSON, or more of it than is read, holds nothing.
+pub(crate) fn unreadable(error: JsonError, text: &str) -> Rejection {
+    match error {
+        JsonError::TooDeep => Undecodable::TooDeep.into(),
+        JsonError::IntTooLong => Undecodable::IntTooLong.into(),
+        // No body at all is a missing one, not bad JSON.
+        JsonError::Syntax { .. } if text.is_empty() => {
+            Rejection::Invalid(vec![Issue::of_body(Reason::Missing, RawValue::NULL.to_owned())])
+        }
+        JsonError::Syntax { at, error } => {
+            let characters = text.get(..at).unwrap_or(text).chars().count();
+            Rejection::Invalid(vec![Issue {
+                reason: Reason::JsonInvalid { error },
+                loc: vec![BODY, Loc::Index(characters)],
+                input: RawValue::from_string("{}".to_owned()).unwrap_or_default(),
+            }])
+        }
+    }
 }
 
 /// The text of a body: UTF-8, a byte order mark skipped. What CPython would take for UTF-16 or UTF-32 is refused.
-fn decode(body: &[u8]) -> Result<&str, Undecodable> {
+pub(crate) fn decode(body: &[u8]) -> Result<&str, Undecodable> {
     let text = match body.strip_prefix(b"\xEF\xBB\xBF") {
         Some(text) => text,
         // A zero byte beside one of the first two characters is UTF-16 or UTF-32: JSON in UTF-8 holds no zero byte.
@@ -224,8 +235,8 @@ fn decode(body: &[u8]) -> Result<&str, Undecodable> {
     std::str::from_utf8(text).map_err(|_| Undecodable::NotUtf8)
 }
 
-/// Parses each field, and collects what is wrong.
-fn from_values(values: &[Option<Raw<'_>>; FIELDS.len()], text: &str) -> Result<Event, Rejection> {
+/// Parses each field, and collects what is wrong. `text` is the object.
+fn from_values(values: &[Option<Raw<'_>>; FIELDS.len()], text: &str) -> Result<Event, Vec<Issue>> {
     let [dt, name, user_id, url, obj, obj_id, product_id, amount, exp, event_id] = *values;
     let mut problems = Problems {
         issues: Vec::new(),
@@ -265,7 +276,7 @@ fn from_values(values: &[Option<Raw<'_>>; FIELDS.len()], text: &str) -> Result<E
             exp,
             event_id,
         }),
-        _ => Err(Rejection::Invalid(problems.issues)),
+        _ => Err(problems.issues),
     }
 }
 
@@ -286,7 +297,7 @@ impl Problems<'_> {
         match value {
             Some(value) => self.parse(field, value, parse),
             None => {
-                let input = json::echo(Raw::Object(self.text.trim_ascii()));
+                let input = json::echo(Raw::Object(self.text));
                 self.note(Reason::Missing, vec![BODY, field_loc(field)], input);
                 None
             }

@@ -2,11 +2,14 @@
 
 use std::borrow::Cow;
 
-use serde::ser::{Serialize, SerializeStruct, Serializer};
+use serde::ser::{Serialize, Serializer};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use crate::limits::MAX_URL_BYTES;
+use crate::limits::{MAX_LINE_BYTES, MAX_REJECTED_EVENTS, MAX_URL_BYTES};
+
+/// The first step of every path.
+pub(crate) const BODY: Loc = Loc::Key(Cow::Borrowed("body"));
 
 /// Why a body holds no event.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -45,6 +48,21 @@ pub struct Issue {
 }
 
 impl Issue {
+    /// A problem with the body, or with a member of a batch, as a whole.
+    pub fn of_body(reason: Reason, input: Box<RawValue>) -> Issue {
+        Issue {
+            reason,
+            loc: vec![BODY],
+            input,
+        }
+    }
+
+    /// The same problem, its path led through the member of a batch: `["body", 3, "user_id"]`.
+    pub fn in_batch(mut self, index: usize) -> Issue {
+        self.loc.insert(self.loc.len().min(1), Loc::Index(index));
+        self
+    }
+
     /// The stable name of the problem: FastAPI's `type`.
     pub fn kind(&self) -> &'static str {
         self.reason.kind()
@@ -62,7 +80,7 @@ impl Issue {
 }
 
 /// One step of the path to a value.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
 #[serde(untagged)]
 pub enum Loc {
     /// A field name or a key.
@@ -162,6 +180,12 @@ pub enum Reason {
     UrlTooLong,
     /// Not an object.
     DictType,
+    /// A batch without events.
+    EmptyBatch,
+    /// A batch with more than [`MAX_REJECTED_EVENTS`] invalid events.
+    TooManyInvalid,
+    /// Normalised, longer than [`MAX_LINE_BYTES`].
+    EventTooLarge,
     /// Not a string.
     UuidType,
     /// Not a UUID.
@@ -197,6 +221,9 @@ impl Reason {
             Reason::UrlScheme => "url_scheme",
             Reason::UrlTooLong => "url_too_long",
             Reason::DictType => "dict_type",
+            Reason::EmptyBatch => "too_short",
+            Reason::TooManyInvalid => "too_many_invalid",
+            Reason::EventTooLarge => "event_too_large",
             Reason::UuidType => "uuid_type",
             Reason::UuidParsing { .. } => "uuid_parsing",
         }
@@ -229,6 +256,11 @@ impl Reason {
             Reason::UrlScheme => "URL scheme should be 'http' or 'https'".into(),
             Reason::UrlTooLong => format!("URL should have at most {MAX_URL_BYTES} characters"),
             Reason::DictType => "Input should be a valid dictionary".into(),
+            Reason::EmptyBatch => "List should have at least 1 item after validation, not 0".into(),
+            Reason::TooManyInvalid => {
+                format!("More than {MAX_REJECTED_EVENTS} events of the batch are invalid, so none of it was stored")
+            }
+            Reason::EventTooLarge => format!("Event should have at most {MAX_LINE_BYTES} bytes, once normalised"),
             Reason::UuidType => "UUID input should be a string, bytes or UUID object".into(),
             Reason::UuidParsing { error } => format!("Input should be a valid UUID, {error}"),
         }
@@ -245,6 +277,9 @@ impl Reason {
             Reason::LessThanEqual(bound) => json!({ "le": bound.json() }),
             Reason::UrlScheme => json!({ "expected_schemes": "'http' or 'https'" }),
             Reason::UrlTooLong => json!({ "max_length": MAX_URL_BYTES }),
+            Reason::EmptyBatch => json!({ "field_type": "List", "min_length": 1, "actual_length": 0 }),
+            Reason::TooManyInvalid => json!({ "max_invalid": MAX_REJECTED_EVENTS }),
+            Reason::EventTooLarge => json!({ "max_bytes": MAX_LINE_BYTES }),
             Reason::Missing
             | Reason::NotAnObject
             | Reason::StringType
@@ -264,17 +299,44 @@ impl Reason {
     }
 }
 
+/// An entry of FastAPI's `detail`: what an [`Issue`] is as JSON.
+#[derive(serde::Serialize, schemars::JsonSchema)]
+#[schemars(rename = "Issue")]
+struct Entry<'a> {
+    /// The stable name of the problem.
+    r#type: &'a str,
+    /// Where: `"body"`, in a batch the event's index, then the field, then (in `exp`) the key; for bad JSON a character
+    /// offset.
+    loc: &'a [Loc],
+    /// The problem in a sentence.
+    msg: String,
+    /// The offending value; a long one is cut.
+    #[schemars(with = "Value")]
+    input: &'a RawValue,
+    /// The numbers of the rule that was broken, when it has some.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ctx: Option<Value>,
+}
+
 impl Serialize for Issue {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let ctx = self.ctx();
-        let mut entry = serializer.serialize_struct("Issue", 4 + usize::from(ctx.is_some()))?;
-        entry.serialize_field("type", self.kind())?;
-        entry.serialize_field("loc", &self.loc)?;
-        entry.serialize_field("msg", &self.msg())?;
-        entry.serialize_field("input", &self.input)?;
-        if let Some(ctx) = ctx {
-            entry.serialize_field("ctx", &ctx)?;
-        }
-        entry.end()
+        let entry = Entry {
+            r#type: self.kind(),
+            loc: &self.loc,
+            msg: self.msg(),
+            input: &self.input,
+            ctx: self.ctx(),
+        };
+        entry.serialize(serializer)
+    }
+}
+
+impl schemars::JsonSchema for Issue {
+    fn schema_name() -> Cow<'static, str> {
+        Entry::schema_name()
+    }
+
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        Entry::json_schema(generator)
     }
 }

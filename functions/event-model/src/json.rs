@@ -105,7 +105,7 @@ const CONTROL: &str = "Invalid control character at";
 const BAD_ESCAPE: &str = "Invalid \\escape";
 const BAD_UNICODE_ESCAPE: &str = "Invalid \\uXXXX escape";
 
-/// What a whole text holds.
+/// One value, taken apart as far as is needed.
 #[allow(
     clippy::large_enum_variant,
     reason = "lives on the stack for the length of one parse"
@@ -113,7 +113,12 @@ const BAD_UNICODE_ESCAPE: &str = "Invalid \\uXXXX escape";
 #[derive(Debug)]
 pub(crate) enum Top<'a, const N: usize> {
     /// An object: the last value of each field asked for.
-    Object([Option<Raw<'a>>; N]),
+    Object {
+        /// The values, in the order of the fields.
+        values: [Option<Raw<'a>>; N],
+        /// The object, braces included.
+        span: &'a str,
+    },
     /// Anything else.
     Other(Raw<'a>),
 }
@@ -121,29 +126,9 @@ pub(crate) enum Top<'a, const N: usize> {
 /// Reads a whole text, and picks `fields` if it is an object. Other members are checked and dropped.
 pub(crate) fn read<'a, const N: usize>(text: &'a str, fields: &[&str; N]) -> Result<Top<'a, N>, JsonError> {
     let mut reader = Reader::new(text);
-    if !reader.enter_object() {
-        let value = reader.value(0)?;
-        reader.finish()?;
-        return Ok(Top::Other(value));
-    }
-    let mut values = [None; N];
-    let mut first = true;
-    // Clients mostly send the fields in the same order, so the one after the last is tried first.
-    let mut next = 0;
-    while let Some((key, value)) = reader.member(first)? {
-        first = false;
-        let name = key.unescape().text;
-        let at = match fields.get(next) {
-            Some(field) if *field == name => Some(next),
-            _ => fields.iter().position(|field| *field == name),
-        };
-        if let Some(at) = at {
-            values[at] = Some(value);
-            next = at + 1;
-        }
-    }
+    let top = reader.top(fields, 0)?;
     reader.finish()?;
-    Ok(Top::Object(values))
+    Ok(top)
 }
 
 /// A cursor over JSON text.
@@ -175,8 +160,58 @@ impl<'a> Reader<'a> {
         entered
     }
 
-    /// The next member of the entered object, `None` after the last. `first` is true on the first call.
-    pub(crate) fn member(&mut self, first: bool) -> Result<Option<(Text<'a>, Raw<'a>)>, JsonError> {
+    /// Steps into the array that starts here; false when it is something else.
+    pub(crate) fn enter_array(&mut self) -> bool {
+        let entered = self.peek() == Some(b'[');
+        if entered {
+            self.at += 1;
+            self.skip_space();
+        }
+        entered
+    }
+
+    /// The value that starts here, with `fields` picked if it is an object; `depth` is how many containers are open
+    /// around it. Of an object, other members are checked and dropped.
+    pub(crate) fn top<const N: usize>(&mut self, fields: &[&str; N], depth: usize) -> Result<Top<'a, N>, JsonError> {
+        let start = self.at;
+        if !self.enter_object() {
+            return Ok(Top::Other(self.value(depth)?));
+        }
+        let mut values = [None; N];
+        let mut first = true;
+        // Clients mostly send the fields in the same order, so the one after the last is tried first.
+        let mut next = 0;
+        while let Some((key, value)) = self.member(first, depth + 1)? {
+            first = false;
+            let name = key.unescape().text;
+            let at = match fields.get(next) {
+                Some(field) if *field == name => Some(next),
+                _ => fields.iter().position(|field| *field == name),
+            };
+            if let Some(at) = at {
+                values[at] = Some(value);
+                next = at + 1;
+            }
+        }
+        let span = self.slice(start, self.at);
+        Ok(Top::Object { values, span })
+    }
+
+    /// Steps to the next element of the entered array; false after the last. `first` is true on the first call.
+    pub(crate) fn element(&mut self, first: bool) -> Result<bool, JsonError> {
+        self.skip_space();
+        if first {
+            let ended = self.peek() == Some(b']');
+            self.at += usize::from(ended);
+            Ok(!ended)
+        } else {
+            self.comma_or(b']')
+        }
+    }
+
+    /// The next member of the entered object, `None` after the last. `first` is true on the first call; `depth` is how
+    /// many containers are open around the value.
+    pub(crate) fn member(&mut self, first: bool, depth: usize) -> Result<Option<(Text<'a>, Raw<'a>)>, JsonError> {
         if first {
             if self.peek() == Some(b'}') {
                 self.at += 1;
@@ -186,7 +221,7 @@ impl<'a> Reader<'a> {
             return Ok(None);
         }
         let key = self.key()?;
-        let value = self.value(1)?;
+        let value = self.value(depth)?;
         self.skip_space();
         Ok(Some((key, value)))
     }

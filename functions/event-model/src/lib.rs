@@ -5,6 +5,7 @@
 //! reasons come out. What is accepted, and what value it becomes, follows pydantic v2's lax mode; where it is stricter on
 //! purpose, the item says so.
 
+mod batch;
 mod calendar;
 mod coerce;
 mod event;
@@ -14,6 +15,7 @@ pub mod limits;
 mod line;
 mod schema;
 
+pub use batch::Events;
 pub use event::{Event, FIELDS};
 pub use issue::{Bound, Issue, Loc, Reason, Rejection, Undecodable};
 pub use line::{LineError, Record, Row};

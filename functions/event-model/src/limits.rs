@@ -27,3 +27,11 @@ pub const MAX_ISSUES: usize = 200;
 
 /// Longest `exp` key repeated in an issue's `loc`, in bytes.
 pub const MAX_LOC_KEY_BYTES: usize = 256;
+
+/// Longest line of one event, in bytes: what one Firehose record holds
+/// (<https://docs.aws.amazon.com/firehose/latest/APIReference/API_PutRecordBatch.html>: 1,000 KiB before base64).
+pub const MAX_LINE_BYTES: usize = 1_024_000;
+
+/// Most invalid events of a batch that are answered one by one. A batch with more of them is refused whole, so that an
+/// answer always names each event that was not stored, and still fits into what a function URL can return.
+pub const MAX_REJECTED_EVENTS: usize = 10_000;

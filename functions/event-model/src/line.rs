@@ -253,7 +253,7 @@ fn read(text: &str) -> Result<[Option<Raw<'_>>; LINE_FIELDS.len()], LineError> {
         },
     };
     match json::read(text, &LINE_FIELDS).map_err(fail)? {
-        Top::Object(values) => Ok(values),
+        Top::Object { values, .. } => Ok(values),
         Top::Other(_) => Err(LineError::NotAnObject),
     }
 }

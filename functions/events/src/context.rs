@@ -1,6 +1,8 @@
 //! What the function needs, made once at start.
 
+use edge::auth::WriteKeys;
 use edge::config::{ConfigError, Lookup, Reader};
+use edge::cors::Cors;
 use edge::{Body, Function, Request, Response};
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -8,19 +10,32 @@ use uuid::Uuid;
 use crate::error::Error;
 use crate::firehose::{Firehose, FirehoseConfig};
 
+/// What pages may use, as a preflight is answered.
+pub const CORS_METHODS: &str = "POST";
+/// The headers that pages may set.
+pub const CORS_HEADERS: &str = "authorization, content-encoding, content-type, idempotency-key, x-write-key";
+
 /// The configuration of the function.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Where events go.
     pub firehose: FirehoseConfig,
+    /// Who may send.
+    pub write_keys: WriteKeys,
+    /// Which pages may send.
+    pub cors: Cors,
 }
 
 impl Config {
     /// Reads the configuration; all problems in one error.
     pub fn from_lookup(lookup: &Lookup<'_>) -> Result<Self, ConfigError> {
         let mut reader = Reader::new(lookup);
-        let firehose = FirehoseConfig::read(&mut reader);
-        reader.finish(Config { firehose })
+        let config = Config {
+            firehose: FirehoseConfig::read(&mut reader),
+            write_keys: WriteKeys::read(&mut reader),
+            cors: Cors::read(&mut reader, CORS_METHODS, CORS_HEADERS),
+        };
+        reader.finish(config)
     }
 }
 
@@ -28,6 +43,10 @@ impl Config {
 pub struct Context {
     /// Where events go.
     pub firehose: Firehose,
+    /// Who may send.
+    pub write_keys: WriteKeys,
+    /// Which pages may send.
+    pub cors: Cors,
     /// The current instant.
     pub now: fn() -> Timestamp,
     /// An id for an event that has none: a UUIDv7, so that ids follow time.
@@ -39,6 +58,8 @@ impl Context {
     pub fn new(config: Config) -> Self {
         Context {
             firehose: Firehose::new(config.firehose),
+            write_keys: config.write_keys,
+            cors: config.cors,
             now: edge::clock::now,
             new_id: Uuid::now_v7,
         }
@@ -50,6 +71,10 @@ impl Function for Context {
 
     fn from_lookup(lookup: &Lookup<'_>) -> Result<Self, ConfigError> {
         Ok(Context::new(Config::from_lookup(lookup)?))
+    }
+
+    fn cors(&self) -> Option<&Cors> {
+        Some(&self.cors)
     }
 
     async fn handle(&self, request: Request) -> Result<Response<Body>, Error> {

@@ -1,15 +1,83 @@
 //! Everything that `POST /events` can answer but 200, in one catalogue.
 
-use edge::{Body, Failure, Response, respond};
+use edge::auth::AuthError;
+use edge::body::{ACCEPTED_ENCODINGS, BodyError};
+use edge::{Body, Failure, Problem, Response, problem, respond};
 use event_model::{Issue, Rejection, Undecodable};
 use http::StatusCode;
-use http::header::{ALLOW, HeaderName, HeaderValue, RETRY_AFTER};
+use http::header::{ACCEPT_ENCODING, ALLOW, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 
+use crate::answer::{Invalid, NotStored, Verdict};
 use crate::firehose::PutError;
-use crate::pack::{MAX_RECORD_BYTES, TooLong};
+use crate::idempotency::NotAKey;
+use crate::media;
+use crate::pack::MAX_RECORD_BYTES;
 
 /// When a client may try again after a refusal by Firehose, in seconds.
-const RETRY_AFTER_SECONDS: u16 = 5;
+pub const RETRY_AFTER_SECONDS: u16 = 5;
+
+/// Another media type than those that are read.
+pub const UNSUPPORTED_MEDIA_TYPE: Problem = Problem {
+    code: "unsupported_media_type",
+    status: StatusCode::UNSUPPORTED_MEDIA_TYPE,
+    message: "Unsupported Media Type",
+};
+
+/// `Idempotency-Key` holds no key.
+pub const IDEMPOTENCY_KEY_INVALID: Problem = Problem {
+    code: "idempotency_key_invalid",
+    status: StatusCode::BAD_REQUEST,
+    message: "Idempotency-Key is not valid",
+};
+
+/// No event of the request is acceptable. The answer is FastAPI's: `detail` is a list, and there is no `code`.
+pub const INVALID_EVENT: Problem = Problem {
+    code: "invalid_event",
+    status: StatusCode::UNPROCESSABLE_ENTITY,
+    message: "No event is valid",
+};
+
+/// The one event of the request is larger than Firehose takes.
+pub const EVENT_TOO_LARGE: Problem = Problem {
+    code: "event_too_large",
+    status: StatusCode::PAYLOAD_TOO_LARGE,
+    message: "The event is too large",
+};
+
+/// Firehose throttles, fails or cannot be reached: the same may work later.
+pub const STREAM_UNAVAILABLE: Problem = Problem {
+    code: "stream_unavailable",
+    status: StatusCode::SERVICE_UNAVAILABLE,
+    message: "Not stored: the stream does not take events right now, try again later",
+};
+
+/// Firehose refuses until somebody changes the set-up.
+pub const STREAM_MISCONFIGURED: Problem = Problem {
+    code: "stream_misconfigured",
+    status: StatusCode::INTERNAL_SERVER_ERROR,
+    message: "Not stored: this service is set up wrong, its operator has been told",
+};
+
+/// Every refusal, by status.
+pub const CATALOGUE: [Problem; 17] = [
+    problem::BODY_BROKEN,
+    IDEMPOTENCY_KEY_INVALID,
+    problem::UNDECODABLE_BODY,
+    problem::WRITE_KEY_INVALID,
+    problem::WRITE_KEY_MISSING,
+    problem::ORIGIN_NOT_ALLOWED,
+    problem::NOT_FOUND,
+    problem::METHOD_NOT_ALLOWED,
+    problem::BODY_TOO_SLOW,
+    problem::BODY_TOO_LARGE,
+    EVENT_TOO_LARGE,
+    problem::UNSUPPORTED_ENCODING,
+    UNSUPPORTED_MEDIA_TYPE,
+    INVALID_EVENT,
+    problem::INTERNAL_ERROR,
+    STREAM_MISCONFIGURED,
+    STREAM_UNAVAILABLE,
+];
 
 /// Why events were not accepted.
 #[derive(Debug, thiserror::Error)]
@@ -20,21 +88,42 @@ pub enum Error {
     /// The path takes POST only.
     #[error("method not allowed")]
     MethodNotAllowed,
+    /// The sender is not let in.
+    #[error(transparent)]
+    Auth(#[from] AuthError),
     /// Not a media type that is read.
     #[error("unsupported media type")]
     UnsupportedMediaType,
+    /// The header `Idempotency-Key` holds no key.
+    #[error("no idempotency key: {0}")]
+    IdempotencyKey(#[from] NotAKey),
+    /// The body is larger than a function URL takes.
+    #[error("body too large")]
+    BodyTooLarge,
+    /// The body cannot be inflated.
+    #[error("body: {0}")]
+    Body(#[from] BodyError),
     /// The body cannot be read.
     #[error("undecodable body: {0}")]
-    Undecodable(#[source] Undecodable),
-    /// The body is not an event.
-    #[error("invalid event: {} issue(s)", .0.len())]
+    Undecodable(#[from] Undecodable),
+    /// The body holds no valid event.
+    #[error("no valid event: {} issue(s)", .0.len())]
     Invalid(Vec<Issue>),
     /// The event is larger than Firehose takes.
-    #[error("event too large: {0}")]
-    TooLarge(#[from] TooLong),
-    /// Firehose did not take it.
-    #[error(transparent)]
-    Firehose(#[from] PutError),
+    #[error("event too large")]
+    EventTooLarge,
+    /// Firehose did not take all of it.
+    #[error("{} event(s) not stored", not_stored.len())]
+    NotStored {
+        /// Why.
+        source: PutError,
+        /// How many events are stored.
+        accepted: usize,
+        /// What was wrong with other events.
+        rejected: Vec<Verdict>,
+        /// The places of the events that are not known to be stored.
+        not_stored: Vec<usize>,
+    },
 }
 
 impl From<Rejection> for Error {
@@ -47,78 +136,85 @@ impl From<Rejection> for Error {
 }
 
 impl Error {
-    /// A stable name for the reason.
-    pub fn code(&self) -> &'static str {
+    /// Its entry in the catalogue.
+    pub fn problem(&self) -> Problem {
         match self {
-            Error::NotFound => "not_found",
-            Error::MethodNotAllowed => "method_not_allowed",
-            Error::UnsupportedMediaType => "unsupported_media_type",
-            Error::Undecodable(_) => "undecodable_body",
-            Error::Invalid(_) => "invalid_event",
-            Error::TooLarge(_) => "event_too_large",
-            Error::Firehose(PutError::Unavailable { .. }) => "stream_unavailable",
-            Error::Firehose(PutError::Misconfigured { .. }) => "stream_misconfigured",
+            Error::NotFound => problem::NOT_FOUND,
+            Error::MethodNotAllowed => problem::METHOD_NOT_ALLOWED,
+            Error::Auth(error) => error.problem().0,
+            Error::UnsupportedMediaType => UNSUPPORTED_MEDIA_TYPE,
+            Error::IdempotencyKey(_) => IDEMPOTENCY_KEY_INVALID,
+            Error::BodyTooLarge => problem::BODY_TOO_LARGE,
+            Error::Body(error) => error.problem(),
+            Error::Undecodable(_) => problem::UNDECODABLE_BODY,
+            Error::Invalid(_) => INVALID_EVENT,
+            Error::EventTooLarge => EVENT_TOO_LARGE,
+            Error::NotStored { source, .. } => match source {
+                PutError::Unavailable { .. } => STREAM_UNAVAILABLE,
+                PutError::Misconfigured { .. } => STREAM_MISCONFIGURED,
+            },
         }
     }
 
-    /// The HTTP status.
-    pub fn status(&self) -> StatusCode {
+    /// What is particular to this request.
+    fn particulars(&self) -> Option<String> {
         match self {
-            Error::NotFound => StatusCode::NOT_FOUND,
-            Error::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Error::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Error::Undecodable(_) => StatusCode::BAD_REQUEST,
-            Error::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
-            Error::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
-            Error::Firehose(PutError::Unavailable { .. }) => StatusCode::SERVICE_UNAVAILABLE,
-            Error::Firehose(PutError::Misconfigured { .. }) => StatusCode::INTERNAL_SERVER_ERROR,
-        }
-    }
-
-    /// What the client is told.
-    pub fn message(&self) -> String {
-        match self {
-            Error::NotFound => "Not Found".to_owned(),
-            Error::MethodNotAllowed => "Method Not Allowed".to_owned(),
-            Error::UnsupportedMediaType => {
-                "Unsupported Media Type: send application/json, application/*+json or text/plain".to_owned()
-            }
-            Error::Undecodable(reason) => format!("There was an error parsing the body: {reason}"),
-            Error::Invalid(issues) => issues
-                .first()
-                .map_or_else(|| "The event is invalid".to_owned(), event_model::Issue::msg),
-            Error::TooLarge(_) => {
-                format!("The event is larger than {MAX_RECORD_BYTES} bytes, once normalised")
-            }
-            Error::Firehose(PutError::Unavailable { .. }) => {
-                "The event was not stored: the stream does not take events right now, try again later".to_owned()
-            }
-            Error::Firehose(PutError::Misconfigured { .. }) => {
-                "The event was not stored: this service is set up wrong, its operator has been told".to_owned()
-            }
+            Error::NotFound | Error::MethodNotAllowed | Error::Invalid(_) | Error::NotStored { .. } => None,
+            Error::Auth(error) => error.problem().1.map(str::to_owned),
+            Error::UnsupportedMediaType => Some(format!("send {}", media::ACCEPTED)),
+            Error::IdempotencyKey(error) => Some(error.to_string()),
+            Error::BodyTooLarge => Some(format!("it has more than {} bytes", edge::server::MAX_BODY_BYTES)),
+            Error::Body(error) => Some(error.to_string()),
+            Error::Undecodable(reason) => Some(reason.to_string()),
+            Error::EventTooLarge => Some(format!("it has more than {MAX_RECORD_BYTES} bytes, once normalised")),
         }
     }
 
     fn header(&self) -> Option<(HeaderName, HeaderValue)> {
         match self {
             Error::MethodNotAllowed => Some((ALLOW, HeaderValue::from_static("POST"))),
-            Error::Firehose(PutError::Unavailable { .. }) => Some((RETRY_AFTER, RETRY_AFTER_SECONDS.into())),
+            Error::Auth(_) => Some((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
+            Error::Body(BodyError::UnsupportedEncoding) => {
+                Some((ACCEPT_ENCODING, HeaderValue::from_static(ACCEPTED_ENCODINGS)))
+            }
+            Error::NotStored {
+                source: PutError::Unavailable { .. },
+                ..
+            } => Some((RETRY_AFTER, RETRY_AFTER_SECONDS.into())),
             Error::NotFound
             | Error::UnsupportedMediaType
+            | Error::IdempotencyKey(_)
+            | Error::BodyTooLarge
+            | Error::Body(_)
             | Error::Undecodable(_)
             | Error::Invalid(_)
-            | Error::TooLarge(_)
-            | Error::Firehose(PutError::Misconfigured { .. }) => None,
+            | Error::EventTooLarge
+            | Error::NotStored { .. } => None,
         }
     }
 }
 
 impl Failure for Error {
     fn response(&self) -> Response<Body> {
+        let problem = self.problem();
         let mut response = match self {
-            // FastAPI's shape, which clients know.
-            Error::Invalid(issues) => respond::detail(self.status(), issues),
-            _ => respond::problem(self.status(), self.code(), &self.message()),
+            Error::Invalid(issues) => respond::json_of(problem.status, &Invalid { detail: issues }),
+            Error::NotStored {
+                accepted,
+                rejected,
+                not_stored,
+                ..
+            } => respond::json_of(
+                problem.status,
+                &NotStored {
+                    detail: problem.detail(None),
+                    code: problem.code,
+                    accepted: *accepted,
+                    rejected,
+                    not_stored,
+                },
+            ),
+            _ => problem.response(self.particulars().as_deref()),
         };
         if let Some((name, value)) = self.header() {
             response.headers_mut().insert(name, value);

@@ -93,6 +93,16 @@ pub enum PutError {
     },
 }
 
+impl PutError {
+    /// The records that are not known to be stored, as indexes into what was to be put; `None` for all.
+    pub fn not_stored(&self) -> Option<&[usize]> {
+        match self {
+            PutError::Unavailable { not_stored, .. } => Some(not_stored),
+            PutError::Misconfigured { .. } => None,
+        }
+    }
+}
+
 /// The stream.
 pub struct Firehose {
     config: FirehoseConfig,

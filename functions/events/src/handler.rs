@@ -1,59 +1,78 @@
 //! From a request to an acknowledgement.
 
 use edge::{Body, Request, Response, deadline, respond, route};
-use event_model::{Event, Record};
-use http::header::{CONTENT_TYPE, HeaderMap};
 use http::{Method, StatusCode};
 
+use crate::answer::{Accepted, Validated};
 use crate::context::Context;
 use crate::error::Error;
-use crate::pack;
+use crate::intake::{self, Intake, Keep};
 
-/// Answers one request: `POST /events` with one JSON event.
+/// Answers one request: `POST /events` stores events, `POST /events/validate` only says what it would do.
 pub async fn handle(context: &Context, request: Request) -> Result<Response<Body>, Error> {
-    if route::path(&request).as_deref() != Some("/events") {
-        return Err(Error::NotFound);
-    }
+    let path = route::path(&request);
+    let keep = match path.as_deref() {
+        Some("/events") => Keep::Lines,
+        Some("/events/validate") => Keep::Shown,
+        _ => return Err(Error::NotFound),
+    };
     if request.method() != Method::POST {
         return Err(Error::MethodNotAllowed);
     }
-    if !is_json(request.headers()) {
-        return Err(Error::UnsupportedMediaType);
-    }
+    // Before a byte of the body is looked at.
+    context.write_keys.check(&request)?;
     let now = (context.now)();
-    let budget = deadline::remaining(&request, now);
-    let event = Event::from_json(request.body())?;
-    let event_id = event.event_id().unwrap_or_else(context.new_id);
-    let mut line = Vec::with_capacity(512);
-    Record {
-        event_id,
-        received_at: now,
-        event,
+    let intake = intake::read(&request, keep, now, context.new_id)?;
+    match keep {
+        Keep::Lines => store(context, intake, deadline::remaining(&request, now)).await,
+        Keep::Shown => Ok(show(&intake)),
     }
-    .write_line(&mut line);
-    let records = pack::pack([line.as_slice()])?;
-    context.firehose.put(records, budget).await?;
-    Ok(respond::json(StatusCode::OK, "{\"accepted\":1}".to_owned()))
 }
 
-/// Whether the body is to be read as JSON: by its type, or for want of one. `text/plain` is what a beacon sends.
-fn is_json(headers: &HeaderMap) -> bool {
-    let Some(content_type) = headers.get(CONTENT_TYPE) else {
-        return true;
-    };
-    let Ok(content_type) = content_type.to_str() else {
-        return false;
-    };
-    let essence = content_type
-        .split(';')
-        .next()
-        .unwrap_or_default()
-        .trim()
-        .to_ascii_lowercase();
-    match essence.as_str() {
-        "" | "application/json" | "text/plain" => true,
-        other => other.starts_with("application/") && other.ends_with("+json"),
+/// Puts the lines into the stream, and acknowledges them once all are there.
+async fn store(context: &Context, intake: Intake, budget: std::time::Duration) -> Result<Response<Body>, Error> {
+    let Intake {
+        records,
+        places,
+        verdicts,
+        ..
+    } = intake;
+    let lines: Vec<_> = records.iter().map(|record| record.lines.clone()).collect();
+    match context.firehose.put(records, budget).await {
+        Ok(()) => Ok(respond::json_of(
+            StatusCode::OK,
+            &Accepted {
+                accepted: places.len(),
+                rejected: &verdicts.listed,
+            },
+        )),
+        Err(source) => {
+            let missing = |record: &usize| lines.get(*record).cloned().and_then(|lines| places.get(lines));
+            let not_stored: Vec<usize> = match source.not_stored() {
+                Some(records) => records.iter().filter_map(missing).flatten().copied().collect(),
+                None => places.clone(),
+            };
+            Err(Error::NotStored {
+                source,
+                accepted: places.len() - not_stored.len(),
+                rejected: verdicts.listed,
+                not_stored,
+            })
+        }
     }
+}
+
+/// Says what would be stored.
+fn show(intake: &Intake) -> Response<Body> {
+    respond::json_of(
+        StatusCode::OK,
+        &Validated {
+            accepted: intake.places.len(),
+            rejected: &intake.verdicts.listed,
+            events: &intake.shown.events,
+            events_omitted: intake.places.len() - intake.shown.events.len(),
+        },
+    )
 }
 
 #[cfg(test)]

@@ -4,9 +4,11 @@
 
 use std::ops::Range;
 
+use event_model::limits::MAX_LINE_BYTES;
+
 /// Largest record, before base64
 /// (<https://docs.aws.amazon.com/firehose/latest/APIReference/API_PutRecordBatch.html>: 1,000 KiB).
-pub const MAX_RECORD_BYTES: usize = 1_024_000;
+pub const MAX_RECORD_BYTES: usize = MAX_LINE_BYTES;
 
 /// Most records in a call.
 pub const MAX_CALL_RECORDS: usize = 500;
@@ -18,47 +20,77 @@ pub const MAX_CALL_BYTES: usize = 4 * 1024 * 1024;
 /// What the JSON around a record takes in a call: `{"Data":"…"},`.
 const RECORD_OVERHEAD_BYTES: usize = 12;
 
+/// What is set aside for the first line of a record: one event of the usual size.
+const FIRST_LINE_BYTES: usize = 512;
+
 /// One Firehose record: whole lines.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Packed {
     /// The lines, each with its line feed.
     pub data: Vec<u8>,
-    /// Which of the lines given to [`pack`] it holds.
+    /// Which of the lines given to the [`Packer`] it holds.
     pub lines: Range<usize>,
 }
 
 /// A line that no record can hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("line {index} has {bytes} bytes, a record holds {MAX_RECORD_BYTES}")]
+#[error("the line has {bytes} bytes, a record holds {MAX_RECORD_BYTES}")]
 pub struct TooLong {
-    /// Which line.
-    pub index: usize,
     /// Its length.
     pub bytes: usize,
 }
 
 /// Packs lines, in order, into as few records as that allows.
-pub fn pack<'a>(lines: impl IntoIterator<Item = &'a [u8]>) -> Result<Vec<Packed>, TooLong> {
-    let mut records: Vec<Packed> = Vec::new();
-    for (index, line) in lines.into_iter().enumerate() {
-        if line.len() > MAX_RECORD_BYTES {
-            return Err(TooLong {
-                index,
-                bytes: line.len(),
-            });
+#[derive(Debug, Default)]
+pub struct Packer {
+    records: Vec<Packed>,
+}
+
+impl Packer {
+    /// Appends the line that `write` appends. A line that is too long leaves no trace.
+    pub fn push(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Result<(), TooLong> {
+        let next = self.lines();
+        let record = match self.records.pop() {
+            Some(record) => record,
+            None => Packed {
+                data: Vec::with_capacity(FIRST_LINE_BYTES),
+                lines: 0..0,
+            },
+        };
+        let Packed { mut data, lines } = record;
+        let start = data.len();
+        write(&mut data);
+        let bytes = data.len() - start;
+        let (fits, too_long) = (data.len() <= MAX_RECORD_BYTES, bytes > MAX_RECORD_BYTES);
+        if fits {
+            let lines = lines.start..next + 1;
+            self.records.push(Packed { data, lines });
+            return Ok(());
         }
-        match records.last_mut() {
-            Some(record) if record.data.len() + line.len() <= MAX_RECORD_BYTES => {
-                record.data.extend_from_slice(line);
-                record.lines.end = index + 1;
-            }
-            _ => records.push(Packed {
-                data: line.to_vec(),
-                lines: index..index + 1,
-            }),
+        // The record was full: the line begins the next one.
+        let line = data.split_off(start);
+        if start > 0 {
+            self.records.push(Packed { data, lines });
         }
+        if too_long {
+            return Err(TooLong { bytes });
+        }
+        self.records.push(Packed {
+            data: line,
+            lines: next..next + 1,
+        });
+        Ok(())
     }
-    Ok(records)
+
+    /// How many lines there are.
+    pub fn lines(&self) -> usize {
+        self.records.last().map_or(0, |record| record.lines.end)
+    }
+
+    /// The records.
+    pub fn finish(self) -> Vec<Packed> {
+        self.records
+    }
 }
 
 /// Splits records of these lengths, in order, into calls that keep both limits.
@@ -87,6 +119,14 @@ mod tests {
 
     use super::*;
 
+    fn pack<'a>(lines: impl IntoIterator<Item = &'a [u8]>) -> Result<Vec<Packed>, TooLong> {
+        let mut packer = Packer::default();
+        for line in lines {
+            packer.push(|data| data.extend_from_slice(line))?;
+        }
+        Ok(packer.finish())
+    }
+
     #[test]
     fn limits_are_kept_exactly() {
         let full = vec![b'x'; MAX_RECORD_BYTES];
@@ -94,13 +134,20 @@ mod tests {
         assert_eq!(pack([&full[1..], b"x"]).unwrap().len(), 1);
         assert_eq!(pack([&full[1..], b"xx"]).unwrap().len(), 2);
         let too_long = [&full[..], b"x"].concat();
+        let bytes = MAX_RECORD_BYTES + 1;
+        assert_eq!(pack([&too_long[..]]), Err(TooLong { bytes }));
+        let mut packer = Packer::default();
+        packer.push(|data| data.push(b'x')).unwrap();
         assert_eq!(
-            pack([b"x", &too_long[..]]),
-            Err(TooLong {
-                index: 1,
-                bytes: MAX_RECORD_BYTES + 1
-            })
+            packer.push(|data| data.extend_from_slice(&too_long)),
+            Err(TooLong { bytes })
         );
+        packer.push(|data| data.push(b'y')).unwrap();
+        let only = Packed {
+            data: b"xy".to_vec(),
+            lines: 0..2,
+        };
+        assert_eq!((packer.lines(), packer.finish()), (2, vec![only]));
         assert_eq!(pack([]), Ok(vec![]));
 
         assert_eq!(calls([1; 1001]), [0..500, 500..1000, 1000..1001]);

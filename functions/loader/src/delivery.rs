@@ -1,15 +1,13 @@
 //! Reading a delivery: JSON around base64 around lines.
 
 use std::borrow::Cow;
-use std::io::Read;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use event_model::{Record, Row};
-use flate2::read::MultiGzDecoder;
 use serde::Deserialize;
 
-use crate::error::{Error, MAX_INFLATED_BYTES};
+use crate::error::Error;
 use crate::insert::Rejected;
 
 /// The body of a delivery request.
@@ -37,24 +35,6 @@ pub(crate) struct Lines {
     pub(crate) rows: Vec<Row>,
     /// Those that cannot be.
     pub(crate) rejected: Vec<Rejected>,
-}
-
-/// The body, inflated when it is compressed.
-pub(crate) fn inflate<'a>(encoding: Option<&str>, body: &'a [u8]) -> Result<Cow<'a, [u8]>, Error> {
-    match encoding.unwrap_or_default().trim().to_ascii_lowercase().as_str() {
-        "" | "identity" => Ok(Cow::Borrowed(body)),
-        "gzip" => {
-            let mut inflated = Vec::new();
-            let mut decoder = MultiGzDecoder::new(body).take(MAX_INFLATED_BYTES as u64 + 1);
-            decoder.read_to_end(&mut inflated).map_err(|_| Error::BrokenGzip)?;
-            if inflated.len() > MAX_INFLATED_BYTES {
-                Err(Error::InflatesTooFar)
-            } else {
-                Ok(Cow::Owned(inflated))
-            }
-        }
-        _ => Err(Error::UnknownEncoding),
-    }
 }
 
 impl<'a> Delivery<'a> {
@@ -99,8 +79,6 @@ impl<'a> Delivery<'a> {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
-
     use proptest::prelude::*;
 
     use super::*;
@@ -110,12 +88,6 @@ mod tests {
         r#""dt":"2024-05-17T10:20:30Z","name":"view","user_id":1,"url":"http://site/main","obj":"page","#,
         r#""obj_id":"","product_id":0,"amount":0.0,"exp":{}}"#
     );
-
-    fn gzip(bytes: &[u8]) -> Vec<u8> {
-        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
-        encoder.write_all(bytes).unwrap();
-        encoder.finish().unwrap()
-    }
 
     fn lines(records: &[&[u8]]) -> Lines {
         let records: Vec<_> = records
@@ -151,16 +123,6 @@ mod tests {
             (lines.rejected[0].code, &lines.rejected[0].raw[..]),
             ("not_base64", &b"!"[..])
         );
-    }
-
-    #[test]
-    fn encodings() {
-        assert_eq!(*inflate(None, b"x").unwrap(), *b"x");
-        assert_eq!(*inflate(Some("GZIP"), &gzip(b"x")).unwrap(), *b"x");
-        assert!(matches!(inflate(Some("gzip"), b"x"), Err(Error::BrokenGzip)));
-        assert!(matches!(inflate(Some("br"), b"x"), Err(Error::UnknownEncoding)));
-        let bomb = gzip(&vec![0; MAX_INFLATED_BYTES + 1]);
-        assert!(matches!(inflate(Some("gzip"), &bomb), Err(Error::InflatesTooFar)));
     }
 
     proptest! {

@@ -1,5 +1,6 @@
 //! Everything that a delivery can fail with, in one catalogue. No status is 413: Firehose drops what gets one.
 
+use edge::body::BodyError;
 use edge::clickhouse::WarehouseError;
 use http::StatusCode;
 
@@ -18,15 +19,9 @@ pub enum Error {
     /// Not protocol version 1.0.
     #[error("unknown protocol version")]
     UnknownVersion,
-    /// Neither gzip nor plain.
-    #[error("unknown content encoding")]
-    UnknownEncoding,
-    /// Not gzip, though it says so.
-    #[error("broken gzip")]
-    BrokenGzip,
-    /// More than `MAX_INFLATED_BYTES`.
-    #[error("inflates to more than {MAX_INFLATED_BYTES} bytes")]
-    InflatesTooFar,
+    /// The body cannot be inflated.
+    #[error(transparent)]
+    Body(#[from] BodyError),
     /// Not the JSON of a delivery.
     #[error("not a delivery: {0}")]
     NotADelivery(#[source] serde_json::Error),
@@ -48,9 +43,7 @@ impl Error {
             Error::WrongKey => "wrong_key",
             Error::MethodNotAllowed => "method_not_allowed",
             Error::UnknownVersion => "unknown_protocol_version",
-            Error::UnknownEncoding => "unknown_encoding",
-            Error::BrokenGzip => "broken_gzip",
-            Error::InflatesTooFar => "inflates_too_far",
+            Error::Body(error) => error.problem().code,
             Error::NotADelivery(_) => "not_a_delivery",
             Error::TwoRequestIds => "two_request_ids",
             Error::NoTime => "no_time",
@@ -63,12 +56,9 @@ impl Error {
         match self {
             Error::WrongKey => StatusCode::UNAUTHORIZED,
             Error::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Error::UnknownVersion
-            | Error::UnknownEncoding
-            | Error::BrokenGzip
-            | Error::InflatesTooFar
-            | Error::NotADelivery(_)
-            | Error::TwoRequestIds => StatusCode::BAD_REQUEST,
+            Error::UnknownVersion | Error::Body(_) | Error::NotADelivery(_) | Error::TwoRequestIds => {
+                StatusCode::BAD_REQUEST
+            }
             Error::NoTime => StatusCode::SERVICE_UNAVAILABLE,
             Error::Warehouse(error) => match error {
                 WarehouseError::Unreachable(_) | WarehouseError::TimedOut(_) => StatusCode::SERVICE_UNAVAILABLE,
@@ -83,9 +73,7 @@ impl Error {
             Error::WrongKey => "the access key is missing or wrong".to_owned(),
             Error::MethodNotAllowed => "deliveries are posted".to_owned(),
             Error::UnknownVersion => "only protocol version 1.0 is spoken here".to_owned(),
-            Error::UnknownEncoding => "the content encoding is neither gzip nor absent".to_owned(),
-            Error::BrokenGzip => "the body is not gzip".to_owned(),
-            Error::InflatesTooFar => format!("the body inflates to more than {MAX_INFLATED_BYTES} bytes"),
+            Error::Body(error) => error.to_string(),
             Error::NotADelivery(error) => {
                 format!(
                     "the body is not a delivery (line {}, column {})",

@@ -1,15 +1,12 @@
 //! One delivery, from the access key to the answer.
 
 use edge::{Body, Request, Response, deadline, respond};
-use http::header::CONTENT_ENCODING;
 use http::{HeaderMap, Method, StatusCode};
 use jiff::Timestamp;
-use secrecy::ExposeSecret;
-use subtle::ConstantTimeEq;
 
 use crate::context::Context;
-use crate::delivery::{Delivery, inflate};
-use crate::error::Error;
+use crate::delivery::Delivery;
+use crate::error::{Error, MAX_INFLATED_BYTES};
 use crate::insert;
 
 const ACCESS_KEY: &str = "x-amz-firehose-access-key";
@@ -37,7 +34,7 @@ async fn deliver(context: &Context, request: &Request, now: Timestamp) -> Result
     let headers = request.headers();
     // First of all, and in the same time wherever the first difference is.
     let key = headers.get(ACCESS_KEY).map(|key| key.as_bytes()).unwrap_or_default();
-    if !bool::from(key.ct_eq(context.access_key.expose_secret().as_bytes())) {
+    if !edge::auth::same(&context.access_key, key) {
         return Err(Error::WrongKey);
     }
     if request.method() != Method::POST {
@@ -46,10 +43,7 @@ async fn deliver(context: &Context, request: &Request, now: Timestamp) -> Result
     if header(headers, PROTOCOL_VERSION).is_some_and(|version| version != "1.0") {
         return Err(Error::UnknownVersion);
     }
-    let encoding = headers
-        .get(CONTENT_ENCODING)
-        .map(|encoding| encoding.to_str().unwrap_or("unreadable"));
-    let body = inflate(encoding, request.body())?;
+    let body = edge::body::decode(headers, request.body(), MAX_INFLATED_BYTES)?;
     let delivery = Delivery::parse(&body)?;
     if header(headers, REQUEST_ID).is_some_and(|id| id != delivery.request_id) {
         return Err(Error::TwoRequestIds);

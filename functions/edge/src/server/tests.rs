@@ -4,8 +4,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 
+use http::StatusCode;
+
 use super::*;
-use crate::Failure;
+use crate::{Failure, respond};
 
 /// Tells what it was asked; panics or fails on demand.
 struct Echo {

@@ -201,7 +201,7 @@ async fn refusals_have_the_protocols_shape() {
         ),
         (http::Request::get("/").header(ACCESS_KEY, "secret"), "", 405, "posted"),
         (good().header(PROTOCOL_VERSION, "2.0"), "", 400, "version 1.0"),
-        (good().header("content-encoding", "br"), "", 400, "encoding"),
+        (good().header("content-encoding", "br"), "", 400, "Content-Encoding"),
         (good().header("content-encoding", "gzip"), "x", 400, "gzip"),
         (good(), "", 400, "not a delivery"),
         (good(), r#"{"records":[]}"#, 400, "not a delivery"),
