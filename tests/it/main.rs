@@ -19,6 +19,7 @@ mod stack;
 
 mod clients;
 mod command_line;
+mod contract;
 mod crash;
 mod engine;
 mod firehose;

@@ -48,6 +48,9 @@ pub fn weir(state: &Path, args: &[&str]) -> Command {
         "WEIR_FIREHOSE_PORT",
         "WEIR_FUNCTIONS_PORT",
         "WEIR_CLUSTER",
+        "WEIR_WRITE_KEY",
+        "WRITE_KEYS",
+        "ALLOWED_ORIGINS",
     ] {
         command.env_remove(name);
     }
@@ -56,7 +59,11 @@ pub fn weir(state: &Path, args: &[&str]) -> Command {
 
 /// Runs `weir` to its end.
 pub async fn run_weir(state: &Path, args: &[&str]) -> anyhow::Result<Output> {
-    let run = weir(state, args).output();
+    run_weir_set(state, args, &[]).await
+}
+
+async fn run_weir_set(state: &Path, args: &[&str], variables: &[(&str, &str)]) -> anyhow::Result<Output> {
+    let run = weir(state, args).envs(variables.iter().copied()).output();
     tokio::time::timeout(PATIENCE * 5, run)
         .await
         .with_context(|| format!("weir {args:?} did not end"))?
@@ -65,7 +72,12 @@ pub async fn run_weir(state: &Path, args: &[&str]) -> anyhow::Result<Output> {
 
 /// Runs `weir` to its end, which must be a good one; gives its standard output.
 pub async fn weir_ok(state: &Path, args: &[&str]) -> anyhow::Result<String> {
-    let output = run_weir(state, args).await?;
+    weir_ok_set(state, args, &[]).await
+}
+
+/// As [`weir_ok`], with these variables set.
+pub async fn weir_ok_set(state: &Path, args: &[&str], variables: &[(&str, &str)]) -> anyhow::Result<String> {
+    let output = run_weir_set(state, args, variables).await?;
     ensure!(
         output.status.success(),
         "weir {args:?}: {}\n{}\n{}",

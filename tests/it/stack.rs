@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use uuid::Uuid;
 
-use crate::process::{eventually, http, scratch, weir_ok};
+use crate::process::{eventually, http, scratch, weir_ok, weir_ok_set};
 use crate::sql::Sql;
 
 /// What `weir up` writes to `run/stack.json`.
@@ -45,15 +45,20 @@ pub struct Stack {
 impl Stack {
     /// `weir up --detach` with the functions under `cargo lambda watch`.
     pub async fn up() -> anyhow::Result<Self> {
-        Self::up_with(&[]).await
+        Self::up_with(&[], &[]).await
     }
 
     /// `weir up --detach --plain`: the functions as plain servers.
     pub async fn up_plain() -> anyhow::Result<Self> {
-        Self::up_with(&["--plain"]).await
+        Self::up_with(&["--plain"], &[]).await
     }
 
-    async fn up_with(flags: &[&str]) -> anyhow::Result<Self> {
+    /// `weir up --detach` with these variables set for the functions.
+    pub async fn up_set(variables: &[(&str, &str)]) -> anyhow::Result<Self> {
+        Self::up_with(&[], variables).await
+    }
+
+    async fn up_with(flags: &[&str], variables: &[(&str, &str)]) -> anyhow::Result<Self> {
         let state = scratch();
         let ports = [
             "--functions-port",
@@ -63,7 +68,8 @@ impl Stack {
             "--firehose-port",
             "0",
         ];
-        weir_ok(state.path(), &[&["up", "--detach"], &ports[..], flags].concat()).await?;
+        let args = [&["up", "--detach"], &ports[..], flags].concat();
+        weir_ok_set(state.path(), &args, variables).await?;
         let urls = read_state(state.path())?.urls;
         Ok(Self {
             state,

@@ -113,17 +113,22 @@ pub enum Error {
     #[error("event too large")]
     EventTooLarge,
     /// Firehose did not take all of it.
-    #[error("{} event(s) not stored", not_stored.len())]
-    NotStored {
-        /// Why.
-        source: PutError,
-        /// How many events are stored.
-        accepted: usize,
-        /// What was wrong with other events.
-        rejected: Vec<Verdict>,
-        /// The places of the events that are not known to be stored.
-        not_stored: Vec<usize>,
-    },
+    #[error(transparent)]
+    NotStored(#[from] Box<Unstored>),
+}
+
+/// What became of a request that Firehose did not take all of.
+#[derive(Debug, thiserror::Error)]
+#[error("{} event(s) not stored", not_stored.len())]
+pub struct Unstored {
+    /// Why.
+    pub source: PutError,
+    /// How many events are stored.
+    pub accepted: usize,
+    /// What was wrong with other events.
+    pub rejected: Vec<Verdict>,
+    /// The places of the events that are not known to be stored.
+    pub not_stored: Vec<usize>,
 }
 
 impl From<Rejection> for Error {
@@ -149,7 +154,7 @@ impl Error {
             Error::Undecodable(_) => problem::UNDECODABLE_BODY,
             Error::Invalid(_) => INVALID_EVENT,
             Error::EventTooLarge => EVENT_TOO_LARGE,
-            Error::NotStored { source, .. } => match source {
+            Error::NotStored(unstored) => match unstored.source {
                 PutError::Unavailable { .. } => STREAM_UNAVAILABLE,
                 PutError::Misconfigured { .. } => STREAM_MISCONFIGURED,
             },
@@ -159,7 +164,7 @@ impl Error {
     /// What is particular to this request.
     fn particulars(&self) -> Option<String> {
         match self {
-            Error::NotFound | Error::MethodNotAllowed | Error::Invalid(_) | Error::NotStored { .. } => None,
+            Error::NotFound | Error::MethodNotAllowed | Error::Invalid(_) | Error::NotStored(_) => None,
             Error::Auth(error) => error.problem().1.map(str::to_owned),
             Error::UnsupportedMediaType => Some(format!("send {}", media::ACCEPTED)),
             Error::IdempotencyKey(error) => Some(error.to_string()),
@@ -177,10 +182,10 @@ impl Error {
             Error::Body(BodyError::UnsupportedEncoding) => {
                 Some((ACCEPT_ENCODING, HeaderValue::from_static(ACCEPTED_ENCODINGS)))
             }
-            Error::NotStored {
-                source: PutError::Unavailable { .. },
-                ..
-            } => Some((RETRY_AFTER, RETRY_AFTER_SECONDS.into())),
+            Error::NotStored(unstored) => match unstored.source {
+                PutError::Unavailable { .. } => Some((RETRY_AFTER, RETRY_AFTER_SECONDS.into())),
+                PutError::Misconfigured { .. } => None,
+            },
             Error::NotFound
             | Error::UnsupportedMediaType
             | Error::IdempotencyKey(_)
@@ -188,8 +193,7 @@ impl Error {
             | Error::Body(_)
             | Error::Undecodable(_)
             | Error::Invalid(_)
-            | Error::EventTooLarge
-            | Error::NotStored { .. } => None,
+            | Error::EventTooLarge => None,
         }
     }
 }
@@ -199,19 +203,14 @@ impl Failure for Error {
         let problem = self.problem();
         let mut response = match self {
             Error::Invalid(issues) => respond::json_of(problem.status, &Invalid { detail: issues }),
-            Error::NotStored {
-                accepted,
-                rejected,
-                not_stored,
-                ..
-            } => respond::json_of(
+            Error::NotStored(unstored) => respond::json_of(
                 problem.status,
                 &NotStored {
                     detail: problem.detail(None),
                     code: problem.code,
-                    accepted: *accepted,
-                    rejected,
-                    not_stored,
+                    accepted: unstored.accepted,
+                    rejected: &unstored.rejected,
+                    not_stored: &unstored.not_stored,
                 },
             ),
             _ => problem.response(self.particulars().as_deref()),
@@ -220,5 +219,117 @@ impl Failure for Error {
             response.headers_mut().insert(name, value);
         }
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The catalogue as the README's table shows it.
+    fn table() -> String {
+        CATALOGUE
+            .iter()
+            .map(|problem| {
+                format!(
+                    "| {} | `{}` | {} |\n",
+                    problem.status.as_u16(),
+                    problem.code,
+                    problem.message
+                )
+            })
+            .collect()
+    }
+
+    #[test]
+    fn the_catalogue_is_sorted_and_says_each_thing_once() {
+        let keys: Vec<_> = CATALOGUE
+            .iter()
+            .map(|problem| (problem.status.as_u16(), problem.code))
+            .collect();
+        assert!(keys.is_sorted_by(|a, b| a < b), "{keys:?}");
+        let codes: std::collections::BTreeSet<_> = CATALOGUE.iter().map(|problem| problem.code).collect();
+        assert_eq!(codes.len(), CATALOGUE.len());
+    }
+
+    #[test]
+    fn the_readme_lists_the_catalogue() {
+        let readme = include_str!("../../../README.md");
+        let (_, rest) = readme
+            .split_once("| status | code | message |\n|---|---|---|\n")
+            .expect("a table");
+        let found = rest.split("\n\n").next().unwrap_or_default();
+        assert_eq!(format!("{found}\n"), table());
+    }
+
+    #[test]
+    fn every_error_is_in_the_catalogue() {
+        let put = |source| {
+            Error::from(Box::new(Unstored {
+                source,
+                accepted: 0,
+                rejected: vec![],
+                not_stored: vec![],
+            }))
+        };
+        let unavailable = PutError::Unavailable {
+            not_stored: vec![],
+            attempts: 3,
+            reason: "Slow down".into(),
+        };
+        let (stream, region, reason) = ("s".into(), "r".into(), "no".into());
+        let misconfigured = PutError::Misconfigured {
+            stream,
+            region,
+            reason,
+            advice: "",
+        };
+        let errors = [
+            Error::NotFound,
+            Error::MethodNotAllowed,
+            Error::Auth(AuthError::Missing),
+            Error::Auth(AuthError::Invalid),
+            Error::UnsupportedMediaType,
+            Error::IdempotencyKey(NotAKey),
+            Error::BodyTooLarge,
+            Error::Body(BodyError::UnsupportedEncoding),
+            Error::Body(BodyError::Damaged { encoding: "gzip" }),
+            Error::Body(BodyError::ReadAsText { encoding: "gzip" }),
+            Error::Body(BodyError::InflatesTooFar { limit: 1 }),
+            Error::Undecodable(Undecodable::NotUtf8),
+            Error::Invalid(vec![]),
+            Error::EventTooLarge,
+            put(unavailable),
+            put(misconfigured),
+        ];
+        let mut told: std::collections::BTreeSet<&str> = [
+            problem::BODY_BROKEN,
+            problem::BODY_TOO_SLOW,
+            problem::INTERNAL_ERROR,
+            problem::ORIGIN_NOT_ALLOWED,
+        ]
+        .map(|problem| problem.code)
+        .into();
+        for error in errors {
+            let response = error.response();
+            let problem = error.problem();
+            assert!(CATALOGUE.contains(&problem), "{error}");
+            assert_eq!(response.status(), problem.status);
+            let body: serde_json::Value = serde_json::from_slice(response.body()).unwrap();
+            if problem != INVALID_EVENT {
+                assert_eq!(body["code"], problem.code);
+                assert!(body["detail"].as_str().unwrap().starts_with(problem.message), "{body}");
+            }
+            assert!(
+                !body.to_string().contains("Slow down"),
+                "what Firehose says is for the log: {body}"
+            );
+            told.insert(problem.code);
+        }
+        assert_eq!(
+            told,
+            CATALOGUE.iter().map(|problem| problem.code).collect(),
+            "an entry that nothing answers"
+        );
     }
 }

@@ -5,7 +5,7 @@ use http::{Method, StatusCode};
 
 use crate::answer::{Accepted, Validated};
 use crate::context::Context;
-use crate::error::Error;
+use crate::error::{Error, Unstored};
 use crate::intake::{self, Intake, Keep};
 
 /// Answers one request: `POST /events` stores events, `POST /events/validate` only says what it would do.
@@ -52,12 +52,12 @@ async fn store(context: &Context, intake: Intake, budget: std::time::Duration) -
                 Some(records) => records.iter().filter_map(missing).flatten().copied().collect(),
                 None => places.clone(),
             };
-            Err(Error::NotStored {
+            Err(Error::from(Box::new(Unstored {
                 source,
                 accepted: places.len() - not_stored.len(),
                 rejected: verdicts.listed,
                 not_stored,
-            })
+            })))
         }
     }
 }

@@ -149,7 +149,7 @@ mod tests {
         let distinct: std::collections::BTreeSet<_> = ids.iter().collect();
         assert_eq!(distinct.len(), ids.len());
         // Pinned: a client may retry over an update of this service.
-        assert_eq!(ids[0].to_string(), "PINNED");
+        assert_eq!(ids[0].to_string(), "8c784a1e-1da3-51c6-a7e7-13df61cd70fe");
         assert_eq!(of(&["\"1\""]).unwrap().unwrap().event_id(0, &event(1, "view")), ids[0]);
     }
 }

@@ -13,5 +13,5 @@ pub mod pack;
 mod verdicts;
 
 pub use context::{CORS_HEADERS, CORS_METHODS, Config, Context};
-pub use error::{CATALOGUE, Error, RETRY_AFTER_SECONDS};
+pub use error::{CATALOGUE, Error, RETRY_AFTER_SECONDS, Unstored};
 pub use handler::handle;

@@ -1,146 +1,19 @@
-//! The handler against a small server that speaks Firehose's wire format.
+//! The handler against a server that speaks Firehose's wire format.
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex};
+mod batches;
+mod fake;
+mod senders;
 
-use edge::{Failure, Function};
-use http_body_util::{BodyExt, Full};
-use hyper::body::{Bytes, Incoming};
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
-use serde_json::{Value, json};
+use edge::Function;
+use http::header::CONTENT_TYPE;
+use serde_json::json;
 
 use super::*;
-use crate::Config;
-use crate::firehose::{Firehose, PutError};
+use crate::firehose::PutError;
 use crate::pack::{MAX_RECORD_BYTES, Packed};
+use fake::{Fake, Plan};
 
 const GOOD: &str = r#"{"dt":"2024-05-17T10:20:30Z","name":"view","user_id":1,"url":"http://site/main","obj":"page"}"#;
-
-/// One planned answer: a status, and for each record whether it is taken, or an exception.
-enum Plan {
-    Take(&'static [bool]),
-    Exception(u16, &'static str),
-    HangUp,
-}
-
-#[derive(Default)]
-struct Seen {
-    plans: VecDeque<Plan>,
-    /// The records of each call, decoded.
-    calls: Vec<Vec<String>>,
-}
-
-/// A Firehose that does as planned, then takes everything.
-struct Fake {
-    seen: Arc<Mutex<Seen>>,
-    context: Context,
-}
-
-impl Fake {
-    async fn start(plans: impl IntoIterator<Item = Plan>) -> Fake {
-        let seen = Arc::new(Mutex::new(Seen {
-            plans: plans.into_iter().collect(),
-            calls: Vec::new(),
-        }));
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let endpoint = format!("http://{}", listener.local_addr().unwrap());
-        let shared = Arc::clone(&seen);
-        tokio::spawn(async move {
-            loop {
-                let (stream, _) = listener.accept().await.unwrap();
-                let shared = Arc::clone(&shared);
-                tokio::spawn(hyper::server::conn::http1::Builder::new().serve_connection(
-                    TokioIo::new(stream),
-                    service_fn(move |request| put_record_batch(Arc::clone(&shared), request)),
-                ));
-            }
-        });
-        let lookup = |key: &str| match key {
-            "AWS_REGION" => Some("eu-west-1".to_owned()),
-            "AWS_ACCESS_KEY_ID" | "AWS_SECRET_ACCESS_KEY" => Some("test".to_owned()),
-            "AWS_ENDPOINT_URL_FIREHOSE" => Some(endpoint.clone()),
-            _ => None,
-        };
-        let config = Config::from_lookup(&lookup).unwrap();
-        let context = Context {
-            firehose: Firehose::new(config.firehose),
-            now: || "2024-05-17T10:20:31.5Z".parse().unwrap(),
-            new_id: || uuid::Uuid::from_u128(7),
-        };
-        Fake { seen, context }
-    }
-
-    async fn post(&self, body: &str) -> (u16, Value, http::HeaderMap) {
-        self.send(Method::POST, "/events", Some("application/json"), body).await
-    }
-
-    async fn send(
-        &self,
-        method: Method,
-        path: &str,
-        content_type: Option<&str>,
-        body: &str,
-    ) -> (u16, Value, http::HeaderMap) {
-        let mut request = http::Request::builder().method(method).uri(path);
-        if let Some(content_type) = content_type {
-            request = request.header(CONTENT_TYPE, content_type);
-        }
-        let request = request.body(Body::from(body)).unwrap();
-        let response = match Function::handle(&self.context, request).await {
-            Ok(response) => response,
-            Err(error) => error.response(),
-        };
-        let body = serde_json::from_slice(response.body()).unwrap();
-        (response.status().as_u16(), body, response.headers().clone())
-    }
-
-    fn calls(&self) -> Vec<Vec<String>> {
-        self.seen.lock().unwrap().calls.clone()
-    }
-}
-
-async fn put_record_batch(
-    seen: Arc<Mutex<Seen>>,
-    request: hyper::Request<Incoming>,
-) -> Result<hyper::Response<Full<Bytes>>, Box<dyn std::error::Error + Send + Sync>> {
-    assert_eq!(request.headers()["x-amz-target"], "Firehose_20150804.PutRecordBatch");
-    let body: Value = serde_json::from_slice(&request.into_body().collect().await?.to_bytes())?;
-    assert_eq!(body["DeliveryStreamName"], "weir-events");
-    let records: Vec<String> = body["Records"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|record| {
-            String::from_utf8(aws_smithy_types::base64::decode(record["Data"].as_str().unwrap()).unwrap()).unwrap()
-        })
-        .collect();
-    let count = records.len();
-    let mut seen = seen.lock().unwrap();
-    seen.calls.push(records);
-    let (status, answer) = match seen.plans.pop_front() {
-        Some(Plan::HangUp) => return Err("hanging up".into()),
-        Some(Plan::Exception(status, name)) => (status, json!({ "__type": name, "message": "for the log" })),
-        Some(Plan::Take(taken)) => (200, entries(taken)),
-        None => (200, entries(&vec![true; count])),
-    };
-    let answer = Full::new(Bytes::from(answer.to_string()));
-    Ok(hyper::Response::builder()
-        .status(status)
-        .header("content-type", "application/x-amz-json-1.1")
-        .body(answer)?)
-}
-
-fn entries(taken: &[bool]) -> Value {
-    let entries: Vec<Value> = taken
-        .iter()
-        .map(|taken| match taken {
-            true => json!({ "RecordId": "x" }),
-            false => json!({ "ErrorCode": "ServiceUnavailableException", "ErrorMessage": "Slow down." }),
-        })
-        .collect();
-    json!({ "FailedPutCount": taken.iter().filter(|taken| !**taken).count(), "RequestResponses": entries })
-}
 
 fn packed(data: &str) -> Packed {
     Packed {
@@ -180,21 +53,29 @@ async fn routes_and_types() {
     let fake = Fake::start([]).await;
     let json = Some("application/json");
     for (method, path, content_type, expected) in [
-        (Method::POST, "/events", json, 200),
-        (Method::POST, "/events/", Some("Application/JSON; charset=utf-8"), 200),
-        (Method::POST, "/%65vents/?x=1", Some("application/vnd.x+json"), 200),
-        (Method::POST, "/events", Some("text/plain;charset=UTF-8"), 200),
-        (Method::POST, "/events", None, 200),
-        (Method::POST, "/events", Some(""), 200),
-        (Method::POST, "/events", Some("application/x-www-form-urlencoded"), 415),
-        (Method::POST, "/events", Some("image/svg+json"), 415),
-        (Method::GET, "/events", json, 405),
-        (Method::HEAD, "/events/", json, 405),
-        (Method::POST, "/events//", json, 404),
-        (Method::POST, "//events", json, 404),
-        (Method::POST, "/", json, 404),
+        ("POST", "/events", json, 200),
+        ("POST", "/events/", Some("Application/JSON; charset=utf-8"), 200),
+        ("POST", "/%65vents/?x=1", Some("application/vnd.x+json"), 200),
+        ("POST", "/events", Some("text/plain;charset=UTF-8"), 200),
+        ("POST", "/events", None, 200),
+        ("POST", "/events", Some(""), 200),
+        ("POST", "/events", Some("application/x-ndjson"), 200),
+        ("POST", "/events/validate", json, 200),
+        ("POST", "/events/validate/", None, 200),
+        ("POST", "/events", Some("application/x-www-form-urlencoded"), 415),
+        ("POST", "/events", Some("image/svg+json"), 415),
+        ("POST", "/events/validate", Some("text/html"), 415),
+        ("GET", "/events", json, 405),
+        ("HEAD", "/events/", json, 405),
+        ("OPTIONS", "/events", json, 405),
+        ("GET", "/events/validate", json, 405),
+        ("POST", "/events//", json, 404),
+        ("POST", "//events", json, 404),
+        ("POST", "/events/validate/x", json, 404),
+        ("POST", "/", json, 404),
     ] {
-        let (status, body, headers) = fake.send(method.clone(), path, content_type, GOOD).await;
+        let headers: Vec<_> = content_type.map(|value| ("content-type", value)).into_iter().collect();
+        let (status, body, headers) = fake.send(method, path, &headers, GOOD).await;
         assert_eq!(status, expected, "{method} {path} {content_type:?}: {body}");
         assert_eq!(headers.contains_key("allow"), expected == 405);
     }
@@ -238,6 +119,7 @@ async fn throttled_to_the_end_is_503() {
     let fake = Fake::start((0..9).map(|_| Plan::Take(&[false]))).await;
     let (status, body, headers) = fake.post(GOOD).await;
     assert_eq!((status, body["code"].clone()), (503, json!("stream_unavailable")));
+    assert_eq!((&body["accepted"], &body["not_stored"]), (&json!(0), &json!([0])));
     assert_eq!(headers["retry-after"], "5");
     assert_eq!(fake.calls().len(), 3);
     let error = fake

@@ -26,6 +26,7 @@ use edge::clickhouse::ClickHouseConfig;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::Offset;
+use secrecy::SecretString;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use url::Url;
@@ -91,7 +92,7 @@ pub(crate) struct Args {
     #[arg(long, env = "WEIR_FUNCTIONS_PORT", default_value_t = 9000, hide = true)]
     functions_port: u16,
     /// Insert straight into ClickHouse instead of posting
-    #[arg(long, conflicts_with_all = ["rate", "connections"])]
+    #[arg(long, conflicts_with_all = ["rate", "connections", "batch", "write_key"])]
     backfill: bool,
     #[command(flatten)]
     warehouse: WarehouseArgs,
@@ -101,6 +102,12 @@ pub(crate) struct Args {
     /// Connections, each with one request in flight
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = value_parser!(u16).range(1..=1024))]
     connections: u16,
+    /// Events in one request, as a JSON array when it is more than one
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = value_parser!(u16).range(1..=10_000))]
+    batch: u16,
+    /// A write key, where the endpoint asks for one
+    #[arg(long, value_name = "KEY", env = "WEIR_WRITE_KEY", hide_env_values = true)]
+    write_key: Option<SecretString>,
     /// Attempts for each request when the endpoint is busy, broken or away
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = value_parser!(u32).range(1..=1000))]
     attempts: u32,
@@ -224,9 +231,9 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let name = target.to_string();
     let totals = match target {
         Target::Endpoint(url) => {
-            let sender = Arc::new(Sender::new(url, args.rate, patience, stop)?);
+            let sender = Arc::new(Sender::new(url, args.write_key, args.rate, patience, stop)?);
             let (parcels, queue) = mpsc::channel(1_024);
-            let producer = tokio::task::spawn_blocking(move || produce(events_to_send, &parcels));
+            let producer = tokio::task::spawn_blocking(move || produce(events_to_send, args.batch, &parcels));
             tokio::select! {
                 () = sender.run(queue, usize::from(args.connections)) => {}
                 never = progress::show(total, || sender.totals().counts()) => match never {},
@@ -268,16 +275,19 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
 }
 
 /// Packs events until they end or nobody takes them any more.
-fn produce(events: impl Iterator<Item = Numbered>, parcels: &mpsc::Sender<Parcel>) -> anyhow::Result<()> {
-    for event in events {
-        if parcels
-            .blocking_send(Parcel::pack(std::slice::from_ref(&event))?)
-            .is_err()
-        {
-            break;
+fn produce(
+    mut events: impl Iterator<Item = Numbered>,
+    batch: u16,
+    parcels: &mpsc::Sender<Parcel>,
+) -> anyhow::Result<()> {
+    let mut next = Vec::with_capacity(usize::from(batch));
+    loop {
+        next.clear();
+        next.extend(events.by_ref().take(usize::from(batch)));
+        if next.is_empty() || parcels.blocking_send(Parcel::pack(&next)?).is_err() {
+            return Ok(());
         }
     }
-    Ok(())
 }
 
 /// Cancels `stop` at the first Ctrl-C and ends the program at the second. The token returned tells that it happened.

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http::StatusCode;
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -79,6 +80,7 @@ struct Setback {
 pub(super) struct Sender {
     client: reqwest::Client,
     url: Url,
+    write_key: Option<SecretString>,
     patience: Patience,
     pace: Option<Pace>,
     /// Cancelled to stop: requests in flight are finished, no other is begun.
@@ -87,9 +89,10 @@ pub(super) struct Sender {
 }
 
 impl Sender {
-    /// A sender that sends at most `rate` events a second, if that is given.
+    /// A sender that shows `write_key` and sends at most `rate` events a second, if those are given.
     pub(super) fn new(
         url: Url,
+        write_key: Option<SecretString>,
         rate: Option<f64>,
         patience: Patience,
         stop: CancellationToken,
@@ -111,6 +114,7 @@ impl Sender {
         Ok(Self {
             client: client.build()?,
             url,
+            write_key,
             patience,
             pace: rate.map(Pace::new),
             stop,
@@ -187,10 +191,13 @@ impl Sender {
 
     async fn attempt(&self, parcel: &Parcel) -> Result<Outcome, Setback> {
         let began = Instant::now();
-        let request = self
+        let mut request = self
             .client
             .post(self.url.clone())
             .header(CONTENT_TYPE, "application/json");
+        if let Some(key) = &self.write_key {
+            request = request.bearer_auth(key.expose_secret());
+        }
         let answer = async {
             let response = request.body(parcel.body.clone()).send().await?;
             let status = response.status();
@@ -273,9 +280,12 @@ fn rejected(body: &[u8]) -> Vec<usize> {
     struct Rejected {
         index: usize,
     }
-    serde_json::from_slice::<Answer>(body)
+    let mut places: Vec<usize> = serde_json::from_slice::<Answer>(body)
         .map(|answer| answer.rejected.into_iter().map(|rejected| rejected.index).collect())
-        .unwrap_or_default()
+        .unwrap_or_default();
+    // One event may be refused for several reasons.
+    places.dedup();
+    places
 }
 
 /// The start of a body, on one line.

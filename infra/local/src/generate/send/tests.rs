@@ -74,7 +74,7 @@ async fn send(events: &[Numbered], patience: Patience, script: Script) -> (Total
     };
     let router = Router::new().route("/events", post(answer)).with_state(server.clone());
     let serving = tokio::spawn(axum::serve(listener, router).into_future());
-    let sender = Arc::new(Sender::new(url, None, patience, CancellationToken::new()).unwrap());
+    let sender = Arc::new(Sender::new(url, None, None, patience, CancellationToken::new()).unwrap());
     sender.run(queue_of(events), 4).await;
     serving.abort();
     let totals = sender.take_totals();
@@ -184,7 +184,7 @@ async fn a_server_that_is_away_is_given_up() {
         .local_addr()
         .unwrap();
     let url = Url::parse(&format!("http://{closed}/events")).unwrap();
-    let sender = Arc::new(Sender::new(url, None, quick(2), CancellationToken::new()).unwrap());
+    let sender = Arc::new(Sender::new(url, None, None, quick(2), CancellationToken::new()).unwrap());
     sender.run(queue_of(&events), 2).await;
     let totals = sender.totals();
     assert!(totals.hopeless);
@@ -217,7 +217,7 @@ async fn a_stop_ends_the_waiting() {
         }),
     );
     let serving = tokio::spawn(axum::serve(listener, router).into_future());
-    let sender = Arc::new(Sender::new(url, None, quick(9), stop).unwrap());
+    let sender = Arc::new(Sender::new(url, None, None, quick(9), stop).unwrap());
     sender.run(queue_of(&events), 1).await;
     serving.abort();
     let totals = sender.totals();
@@ -259,7 +259,8 @@ fn a_parcel_of_many_is_an_array_and_a_200_may_refuse_some_of_it() {
     assert_eq!(bodies.len(), 3);
     let mut totals = Totals::new();
     let answer =
-        br#"{"accepted": 2, "rejected": [{"index": 1, "loc": ["dt"], "type": "missing", "msg": "Field required"}]}"#;
+        br#"{"accepted": 2, "rejected": [{"index": 1, "loc": ["body", "dt"], "type": "missing", "msg": "Field required"},
+             {"index": 1, "loc": ["body", "url"], "type": "missing", "msg": "Field required"}]}"#;
     totals.settle(
         &parcel.items,
         Outcome::Acknowledged {
