@@ -3,8 +3,9 @@
 //! The plain form stands first in each `anyOf`. Patterns are written in what ECMA-262, Python's `re` and Rust's `regex` have in
 //! common: no look-around, no classes such as `\d` that differ between them. A few odd forms that are accepted do not
 //! appear, because a pattern cannot say them or nobody could read it; [`Event::from_json`](crate::Event::from_json) is the truth
-//! for those: a time whose offset moves it over the first or last day, hosts in other alphabets or compressed IPv6, URLs
-//! that only a browser would mend (`http:/host`), an amount with a decimal exponent above 99, underscores beside a point.
+//! for those: a time whose offset moves it over the first or last day, hosts in Punycode or in most alphabets, most compressed IPv6, URLs
+//! that only a browser would mend (`http:/host`), amounts from 1e100 on unless there is one digit before the point,
+//! underscores beside a point.
 //! Two refusals do not appear either: an integer written with an exponent from 2^63 on, and a number that a double cannot hold.
 
 use schemars::{Schema, SchemaGenerator, json_schema};
@@ -85,9 +86,10 @@ pub(crate) fn unsigned(_: &mut SchemaGenerator) -> Schema {
 
 /// A finite number that is not negative.
 pub(crate) fn amount(_: &mut SchemaGenerator) -> Schema {
-    // 200 digits and an exponent of two more stay below 1.8e308.
+    // 200 digits and an exponent of two more stay below 1.8e308, as does one digit with an exponent up to 307.
     let exponent = r"(?:[eE](?:-[0-9]+|\+?0*[0-9]{1,2}))?";
-    let number = format!(r"(?:0*[0-9]{{1,200}}(?:\.[0-9]*)?|\.[0-9]+){exponent}");
+    let scientific = r"[0-9](?:\.[0-9]*)?[eE]\+?0*(?:[12][0-9]{2}|30[0-7])";
+    let number = format!(r"(?:(?:0*[0-9]{{1,200}}(?:\.[0-9]*)?|\.[0-9]+){exponent}|{scientific})");
     let grouped = format!(r"[0-9](?:_?[0-9]){{0,199}}(?:\.(?:[0-9](?:_?[0-9])*)?)?{exponent}");
     let zero = r"-(?:0+(?:\.0*)?|\.0+)(?:[eE][+\-]?[0-9]+)?";
     json_schema!({
@@ -108,28 +110,35 @@ pub(crate) fn amount(_: &mut SchemaGenerator) -> Schema {
 /// An http or https URL.
 pub(crate) fn url(_: &mut SchemaGenerator) -> Schema {
     // A label of digits alone at the end would be an IPv4 address, and one with `--` may be bad Punycode.
-    let label = "[0-9A-Za-z_]+(?:-[0-9A-Za-z_]+)*";
-    let name = format!(r"(?:{label}\.)*[A-Za-z_][0-9A-Za-z_]*(?:-[0-9A-Za-z_]+)*\.?");
+    let host = |letters: &str| {
+        let label = format!("[0-9{letters}]+(?:-[0-9{letters}]+)*");
+        format!(r"(?:{label}\.)*[{letters}][0-9{letters}]*(?:-[0-9{letters}]+)*\.?")
+    };
+    let latin = host("A-Za-z_");
+    // Alphabets of which any string is a name: no marks to combine, no other direction of writing.
+    let international = host(r"A-Za-z_\u00df-\u00f6\u00f8-\u00ff\u0430-\u044f\u0451\u4e00-\u9fa5");
     let byte = range(0, 255, "");
     let group = "[0-9A-Fa-f]{1,4}";
     let ipv4 = format!(r"(?:(?:{byte})\.){{3}}(?:{byte})");
     let ipv6 = format!(r"\[(?:{group}(?::{group}){{7}}|::(?:{group}(?::{group}){{0,6}})?)\]");
-    let user = "(?:[!$-.0-;=A-Z_a-z~]*@)?";
+    let start = "[Hh][Tt][Tt][Pp][Ss]?://(?:[!$-.0-;=A-Z_a-z~]*@)?";
     let port = format!("(?::(?:0*(?:{}))?)?", range(0, 65535, ""));
-    let origin = format!("[Hh][Tt][Tt][Pp][Ss]?://{user}(?:{name}|{ipv4}|{ipv6}){port}");
     json_schema!({
         "anyOf": [
             {
                 "type": "string",
-                "pattern": anchored(&[format!(r"{origin}(?:[/?#][\u0000-\u007f]*)?")]),
+                "pattern": anchored(&[format!(r"{start}(?:{latin}|{ipv4}|{ipv6}){port}(?:[/?#][\u0000-\u007f]*)?")]),
                 "maxLength": MAX_URL_BYTES,
                 "examples": ["https://shop.example/catalog/product/1"],
             },
             {
                 "title": "With characters beyond ASCII",
-                "description": format!("At most {MAX_URL_BYTES} bytes of UTF-8, whatever the number of characters."),
+                "description": format!(
+                    "Up to {MAX_URL_BYTES} bytes of UTF-8, however many characters that is. Hosts in all alphabets are accepted, in \
+                     Punycode (`xn--`) as well; the pattern tells of a few."
+                ),
                 "type": "string",
-                "pattern": format!("^{origin}[/?#]"),
+                "pattern": format!("^{start}(?:{international}|{ipv4}|{ipv6}){port}[/?#]"),
                 "maxLength": MAX_URL_BYTES / 4,
             },
         ],
@@ -200,12 +209,15 @@ fn anchored(alternatives: &[String]) -> String {
 fn range(low: u64, high: u64, between: &str) -> String {
     let digits = |number: u64| number.checked_ilog10().unwrap_or(0) as usize + 1;
     let mut parts = Vec::new();
-    // Of how many digits every number is in: at first none.
+    // The lengths of which every number is in.
     let mut whole: Option<(usize, usize)> = None;
     for count in digits(low)..=digits(high) {
         let first = 10_u64.pow(count as u32 - 1);
         let last = "9".repeat(count);
-        let (from, to) = (low.max(if count == 1 { 0 } else { first }), last.parse().unwrap_or(u64::MAX).min(high));
+        let (from, to) = (
+            low.max(if count == 1 { 0 } else { first }),
+            last.parse().unwrap_or(u64::MAX).min(high),
+        );
         if from == first && to.to_string() == last {
             whole = Some((whole.map_or(count, |(least, _)| least), count));
         } else {
@@ -213,14 +225,16 @@ fn range(low: u64, high: u64, between: &str) -> String {
         }
     }
     if let Some((least, most)) = whole {
-        parts.push(format!("[1-9]{}", any_digits(least - 1, most - 1, between)));
+        // First, because it is what people look for.
+        parts.insert(0, format!("[1-9]{}", any_digits(least - 1, most - 1, between)));
     }
     parts.join("|")
 }
 
 /// The numbers between two of as many digits.
 fn same_length(low: &str, high: &str, between: &str) -> String {
-    let (Some((low_head, low_rest)), Some((high_head, high_rest))) = (low.split_at_checked(1), high.split_at_checked(1))
+    let (Some((low_head, low_rest)), Some((high_head, high_rest))) =
+        (low.split_at_checked(1), high.split_at_checked(1))
     else {
         return String::new();
     };
@@ -245,7 +259,11 @@ fn same_length(low: &str, high: &str, between: &str) -> String {
     }
     if from <= to {
         let (from, to) = (char::from(from), char::from(to));
-        let class = if from == to { from.to_string() } else { format!("[{from}-{to}]") };
+        let class = if from == to {
+            from.to_string()
+        } else {
+            format!("[{from}-{to}]")
+        };
         parts.push(class + &any_digits(rest, rest, between));
     }
     if last {
@@ -256,7 +274,11 @@ fn same_length(low: &str, high: &str, between: &str) -> String {
 
 /// From `least` to `most` digits, `between` before each.
 fn any_digits(least: usize, most: usize, between: &str) -> String {
-    let digit = if between.is_empty() { "[0-9]".to_owned() } else { format!("(?:{between}[0-9])") };
+    let digit = if between.is_empty() {
+        "[0-9]".to_owned()
+    } else {
+        format!("(?:{between}[0-9])")
+    };
     match (least, most) {
         (_, 0) => String::new(),
         (1, 1) => format!("{between}[0-9]"),
