@@ -43,7 +43,8 @@ async fn boto3_puts_what_is_delivered() -> anyhow::Result<()> {
     firehose.stop().await
 }
 
-async fn python(script: &str, args: &[&str]) -> anyhow::Result<String> {
+/// Runs a script of `tests/clients` with their Python; it must end well and with `ok`. Gives what it printed.
+pub async fn python(script: &str, args: &[&str]) -> anyhow::Result<String> {
     let mut python = Command::new(setting("WEIR_CLIENTS_PYTHON").join("bin/python"));
     python
         .arg(Path::new("tests/clients").join(script))
@@ -52,7 +53,8 @@ async fn python(script: &str, args: &[&str]) -> anyhow::Result<String> {
     ended_ok(python).await
 }
 
-async fn ended_ok(mut command: Command) -> anyhow::Result<String> {
+/// Runs a command that must end well and print `ok` last. Gives what it printed.
+pub async fn ended_ok(mut command: Command) -> anyhow::Result<String> {
     let output = command
         .kill_on_drop(true)
         .output()

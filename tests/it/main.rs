@@ -2,8 +2,8 @@
 //! the engine, Firehose, the functions. No test depends on another, on the clock, or on what the machine already runs.
 //!
 //! Run it with `cargo weir test`, which fetches the tools and says where they are:
-//! `WEIR_BIN` (the `weir` under test), `WEIR_CLIENTS_PYTHON` (a virtual environment with third parties' clients) and
-//! `WEIR_CLIENTS_NODE` (a folder with their `node_modules`).
+//! `WEIR_BIN` (the `weir` under test), `WEIR_CLIENTS_PYTHON` (a virtual environment with third parties' clients),
+//! `WEIR_CLIENTS_NODE` (a folder with their `node_modules`) and `WEIR_CHROMIUM` (a browser).
 
 #![allow(missing_docs, unreachable_pub, reason = "a test binary has no public interface")]
 #![allow(
@@ -21,6 +21,7 @@ mod clients;
 mod command_line;
 mod contract;
 mod crash;
+mod docs;
 mod engine;
 mod firehose;
 mod loader;

@@ -18,7 +18,7 @@ use crate::sql::Sql;
 pub struct State {
     /// The supervisor's process.
     pub pid: i32,
-    /// Addresses by name: `events`, `activity`, `loader`, `clickhouse`, `firehose`.
+    /// Addresses by name: `events`, `activity`, `docs`, `loader`, `clickhouse`, `firehose`.
     pub urls: std::collections::BTreeMap<String, String>,
     /// What the functions see, the access key included.
     pub env_file: PathBuf,
@@ -83,7 +83,7 @@ impl Stack {
         self.state.path()
     }
 
-    /// The address of `events`, `activity`, `loader`, `clickhouse` or `firehose`.
+    /// The address of `events`, `activity`, `docs`, `loader`, `clickhouse` or `firehose`.
     #[track_caller]
     pub fn url(&self, name: &str) -> &str {
         match self.urls.get(name) {

@@ -6,6 +6,7 @@ use http::header::ACCEPT;
 use http::{HeaderMap, Method, StatusCode};
 use jiff::ToSpan;
 use jiff::civil::Date;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::context::Context;
@@ -27,10 +28,11 @@ struct MartRow {
 }
 
 /// One day of the answer.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Day {
     /// The day, UTC.
     #[serde(serialize_with = "iso")]
+    #[schemars(with = "String", extend("format" = "date"))]
     pub date: Date,
     /// Users active on the day.
     pub dau: u64,
@@ -92,9 +94,10 @@ fn wants_csv(headers: &HeaderMap) -> bool {
 }
 
 /// The JSON answer.
-#[derive(serde::Serialize)]
-struct Activity<'a> {
-    days: &'a [Day],
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Activity<'a> {
+    /// One entry a day, in order. A day that the mart does not hold has none.
+    pub days: &'a [Day],
 }
 
 fn json(days: &[Day]) -> Result<Response<Body>, Error> {

@@ -2,6 +2,7 @@
 
 use jiff::ToSpan;
 use jiff::civil::Date;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// Most days in one answer: ten years.
@@ -20,7 +21,7 @@ pub struct Range {
 }
 
 /// What is wrong with one parameter, in FastAPI's shape.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct RangeError {
     /// A stable name for the problem.
     #[serde(rename = "type")]

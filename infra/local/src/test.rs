@@ -6,6 +6,7 @@
 //! - `WEIR_BIN`: the `weir` program to start stacks with. Unset means that the test was not started by `weir test`.
 //! - `WEIR_LIBCHDB`: the engine's library.
 //! - `WEIR_CLIENTS_PYTHON`, `WEIR_CLIENTS_NODE`: third parties' clients, for the end-to-end tests.
+//! - `WEIR_CHROMIUM`: a browser, for the same.
 
 mod count;
 mod dbt;
@@ -158,7 +159,8 @@ impl Bench {
         if let Some(clients) = &self.clients {
             cargo
                 .env("WEIR_CLIENTS_PYTHON", &clients.python)
-                .env("WEIR_CLIENTS_NODE", &clients.node);
+                .env("WEIR_CLIENTS_NODE", &clients.node)
+                .env("WEIR_CHROMIUM", &clients.chromium);
         }
         let (success, output) = shown(&mut cargo).await?;
         Ok(Count::of_cargo(&output).with_end(success))

@@ -5,23 +5,30 @@ use std::path::{Path, PathBuf};
 use tokio::process::Command;
 
 use super::python::{self, Dependencies};
-use super::{cache, command, pins};
+use super::{cache, chromium, command, pins};
 use crate::report::Step;
 
 /// Where the clients are.
 #[derive(Debug, Clone)]
 pub(crate) struct Clients {
-    /// The folder of a Python environment with boto3 and clickhouse-connect.
+    /// The folder of a Python environment with boto3, clickhouse-connect and openapi-spec-validator.
     pub(crate) python: PathBuf,
-    /// A folder whose `node_modules` holds `@clickhouse/client`.
+    /// A folder whose `node_modules` holds `@clickhouse/client` and `puppeteer-core`.
     pub(crate) node: PathBuf,
+    /// A Chromium.
+    pub(crate) chromium: PathBuf,
 }
 
 /// The clients, fetched when they are missing.
 pub(super) async fn clients(tools: &Path) -> anyhow::Result<Clients> {
     let python = python::environment(tools, "clients", pins::PYTHON_CLIENTS, Dependencies::Installed).await?;
-    let name = format!("clients-node-{}", pins::JS_CLIENT_VERSION);
-    let pinned = format!("@clickhouse/client@{}", pins::JS_CLIENT_VERSION);
+    let versions: Vec<_> = pins::JS_CLIENTS
+        .iter()
+        .filter_map(|package| package.rsplit_once('@'))
+        .map(|(_, version)| version)
+        .collect();
+    let name = format!("clients-node-{}", versions.join("-"));
+    let pinned = pins::JS_CLIENTS.join(" ");
     let node = cache::folder(tools, &name, &pinned, async |folder| {
         let step = Step::begin(format!("clients: install {pinned}"));
         let mut npm = Command::new("npm");
@@ -34,11 +41,12 @@ pub(super) async fn clients(tools: &Path) -> anyhow::Result<Clients> {
             "--prefix",
         ])
         .arg(folder)
-        .arg(&pinned);
+        .args(pins::JS_CLIENTS);
         command::output(&mut npm, "install Node.js (it brings npm)").await?;
         step.done();
         Ok(())
     })
     .await?;
-    Ok(Clients { python, node })
+    let chromium = chromium::program().await?;
+    Ok(Clients { python, node, chromium })
 }

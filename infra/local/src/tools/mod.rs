@@ -4,6 +4,7 @@
 //! versions are in `pins`. npm, pip and uv are run as the user has them configured; no registry is named here.
 
 mod cache;
+mod chromium;
 mod clients;
 mod command;
 mod engine;

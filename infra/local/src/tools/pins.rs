@@ -13,9 +13,14 @@ pub(super) const CARGO_LAMBDA: &[&str] = &["cargo-lambda==1.9.2"];
 pub(super) const DBT: &[&str] = &["dbt-core==1.11.16", "dbt-clickhouse==1.10.3"];
 
 /// The clients that the tests put against the local stack.
-pub(super) const PYTHON_CLIENTS: &[&str] = &["boto3==1.44.5", "clickhouse-connect==1.12.0"];
-/// ClickHouse's JavaScript client, for the same.
-pub(super) const JS_CLIENT_VERSION: &str = "1.23.1";
+pub(super) const PYTHON_CLIENTS: &[&str] = &[
+    "boto3==1.44.5",
+    "clickhouse-connect==1.12.0",
+    "openapi-spec-validator==0.9.0",
+];
+/// ClickHouse's JavaScript client, for the same, and what drives a browser. Puppeteer 24 is the last that runs on Node 20;
+/// `-core` is the one that downloads no browser.
+pub(super) const JS_CLIENTS: &[&str] = &["@clickhouse/client@1.23.1", "puppeteer-core@24.43.1"];
 
 /// The engine's npm package for a platform, by Rust's names of the system and the processor, and the library in it.
 pub(super) fn engine_package(os: &str, arch: &str) -> Option<(&'static str, &'static str)> {

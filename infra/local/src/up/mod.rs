@@ -39,7 +39,7 @@ use crate::{project::Project, report, tools, warehouse::parse_url};
 /// Arguments of the command.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Args {
-    /// Port of the functions; with --plain of `events`, and the next two of `loader` and `activity`; 0 takes free ones
+    /// Port of the functions; with --plain of `events`, the next three of `loader`, `activity` and `docs`; 0 takes free ones
     #[arg(long, value_name = "PORT", env = "WEIR_FUNCTIONS_PORT", default_value_t = 9000)]
     functions_port: u16,
     /// Port of ClickHouse's HTTP interface; 0 takes a free one

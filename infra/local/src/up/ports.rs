@@ -48,12 +48,13 @@ pub(super) fn settle(wanted: Wanted) -> anyhow::Result<Ports> {
         }
     };
     let functions = take(wanted.functions, "the functions", "functions-port")?;
-    let (loader, activity) = match wanted.plain {
+    let (loader, activity, docs) = match wanted.plain {
         true => (
             take(after(1)?, "the function loader", "functions-port")?,
             take(after(2)?, "the function activity", "functions-port")?,
+            take(after(3)?, "the function docs", "functions-port")?,
         ),
-        false => (functions, functions),
+        false => (functions, functions, functions),
     };
     let clickhouse = wanted
         .clickhouse
@@ -64,6 +65,7 @@ pub(super) fn settle(wanted: Wanted) -> anyhow::Result<Ports> {
         functions,
         loader,
         activity,
+        docs,
         clickhouse,
         firehose,
     })
@@ -87,13 +89,14 @@ mod tests {
             ports.functions,
             ports.loader,
             ports.activity,
+            ports.docs,
             ports.clickhouse.unwrap(),
             ports.firehose,
         ];
         assert!(!all.contains(&0));
         all.sort_unstable();
         all.dedup();
-        assert_eq!(all.len(), 5);
+        assert_eq!(all.len(), 6);
         let watched = settle(Wanted {
             plain: false,
             clickhouse: None,
@@ -101,8 +104,8 @@ mod tests {
         })
         .unwrap();
         assert_eq!(
-            (watched.loader, watched.activity, watched.clickhouse),
-            (watched.functions, watched.functions, None)
+            (watched.loader, watched.activity, watched.docs, watched.clickhouse),
+            (watched.functions, watched.functions, watched.functions, None)
         );
     }
 

@@ -5,7 +5,7 @@ use std::{fmt::Write as _, path::PathBuf};
 use serde::{Deserialize, Serialize};
 
 /// The functions that the stack runs. A plain server each listens on the functions port plus its place here.
-pub(super) const FUNCTIONS: [&str; 3] = ["events", "loader", "activity"];
+pub(super) const FUNCTIONS: [&str; 4] = ["events", "loader", "activity", "docs"];
 
 /// The name of the stream between `events` and `loader`.
 pub(super) const STREAM: &str = "weir-events";
@@ -19,6 +19,8 @@ pub(crate) struct Ports {
     pub(crate) loader: u16,
     /// With `--plain`: the function `activity`'s. Else the same as `functions`.
     pub(crate) activity: u16,
+    /// With `--plain`: the function `docs`'s. Else the same as `functions`.
+    pub(crate) docs: u16,
     /// ClickHouse's HTTP interface; absent when `CLICKHOUSE_URL` names a server that is not ours.
     pub(crate) clickhouse: Option<u16>,
     /// The Firehose API.
@@ -32,6 +34,8 @@ pub(crate) struct Urls {
     pub(crate) events: String,
     /// Where to GET activity.
     pub(crate) activity: String,
+    /// The documentation's page.
+    pub(crate) docs: String,
     /// Where Firehose delivers to.
     pub(crate) loader: String,
     /// ClickHouse's HTTP interface.
@@ -45,7 +49,7 @@ impl Urls {
     pub(super) fn new(ports: &Ports, plain: bool, clickhouse: Option<&str>) -> Self {
         let local = |port: u16| format!("http://127.0.0.1:{port}");
         let functions = local(ports.functions);
-        // A function URL of cargo-lambda; the router gives `events` and `activity` their short paths.
+        // A function URL of cargo-lambda; the router gives the others their short paths.
         let loader = if plain {
             format!("{}/", local(ports.loader))
         } else {
@@ -54,6 +58,7 @@ impl Urls {
         Self {
             events: format!("{functions}/events"),
             activity: format!("{}/activity", local(ports.activity)),
+            docs: format!("{}/docs", local(ports.docs)),
             loader,
             clickhouse: match (clickhouse, ports.clickhouse) {
                 (Some(url), _) => url.trim_end_matches('/').to_owned(),
@@ -78,7 +83,7 @@ pub(super) fn function_environment(
     warehouse: &Warehouse,
     access_key: &str,
 ) -> Vec<(&'static str, String)> {
-    vec![
+    let mut environment = vec![
         ("CLICKHOUSE_URL", urls.clickhouse.clone()),
         ("CLICKHOUSE_USER", warehouse.user.clone()),
         ("CLICKHOUSE_PASSWORD", warehouse.password.clone()),
@@ -90,7 +95,18 @@ pub(super) fn function_environment(
         // The local Firehose takes any credentials; the SDK wants to sign with some.
         ("AWS_ACCESS_KEY_ID", "local".to_owned()),
         ("AWS_SECRET_ACCESS_KEY", "local".to_owned()),
-    ]
+    ];
+    // Where everything has one address, the documentation leaves it out: a page opened as `localhost` stays there.
+    for (name, url, path) in [
+        ("EVENTS_URL", &urls.events, "/events"),
+        ("ACTIVITY_URL", &urls.activity, "/activity"),
+    ] {
+        let base = url.strip_suffix(path).unwrap_or(url);
+        if urls.docs.strip_suffix("/docs") != Some(base) {
+            environment.push((name, base.to_owned()));
+        }
+    }
+    environment
 }
 
 /// Variables of the shell that would reach past the local stack, or make cargo build everything again: `cargo run`
@@ -175,6 +191,7 @@ mod tests {
             functions: 9000,
             loader: 9000,
             activity: 9000,
+            docs: 9000,
             clickhouse: Some(8123),
             firehose: 4573,
         }
@@ -190,6 +207,7 @@ mod tests {
             &Ports {
                 loader: 9001,
                 activity: 9002,
+                docs: 9003,
                 ..ports()
             },
             true,
@@ -198,6 +216,7 @@ mod tests {
         assert_eq!(plain.events, "http://127.0.0.1:9000/events");
         assert_eq!(plain.loader, "http://127.0.0.1:9001/");
         assert_eq!(plain.activity, "http://127.0.0.1:9002/activity");
+        assert_eq!(plain.docs, "http://127.0.0.1:9003/docs");
         let theirs = Urls::new(
             &Ports {
                 clickhouse: None,
@@ -232,16 +251,27 @@ mod tests {
             password: "p".into(),
             database: "d".into(),
         };
-        let environment = function_environment(&Urls::new(&ports(), false, None), &warehouse, "key");
-        let value = |name| {
-            environment
-                .iter()
-                .find(|(it, _)| *it == name)
-                .map(|(_, value)| value.as_str())
+        let watched = function_environment(&Urls::new(&ports(), false, None), &warehouse, "key");
+        let apart = Ports {
+            activity: 9002,
+            docs: 9003,
+            ..ports()
         };
-        assert_eq!(value("FIREHOSE_ACCESS_KEY"), Some("key"));
-        assert_eq!(value("AWS_ENDPOINT_URL_FIREHOSE"), Some("http://127.0.0.1:4573"));
-        assert_eq!(value("CLICKHOUSE_USER"), Some("u"));
+        let plain = function_environment(&Urls::new(&apart, true, None), &warehouse, "key");
+        let of = |environment: &[(&'static str, String)], name| {
+            let found = environment.iter().find(|(it, _)| *it == name);
+            found.map(|(_, value)| value.clone())
+        };
+        assert_eq!((of(&watched, "EVENTS_URL"), of(&watched, "ACTIVITY_URL")), (None, None));
+        assert_eq!(of(&plain, "EVENTS_URL").as_deref(), Some("http://127.0.0.1:9000"));
+        assert_eq!(of(&plain, "ACTIVITY_URL").as_deref(), Some("http://127.0.0.1:9002"));
+        let value = |name| of(&watched, name);
+        assert_eq!(value("FIREHOSE_ACCESS_KEY").as_deref(), Some("key"));
+        assert_eq!(
+            value("AWS_ENDPOINT_URL_FIREHOSE").as_deref(),
+            Some("http://127.0.0.1:4573")
+        );
+        assert_eq!(value("CLICKHOUSE_USER").as_deref(), Some("u"));
         assert!(WITHHELD.contains(&"AWS_SESSION_TOKEN"));
     }
 }

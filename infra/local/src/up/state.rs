@@ -2,17 +2,17 @@
 //!
 //! ```json
 //! {
-//!   "version": 1,
+//!   "version": 2,
 //!   "id": "0198…",                 the mark (WEIR_STACK) in the environment of every process of the stack
 //!   "status": "starting",          then "healthy", then "stopping"; the file goes when the stack has stopped
 //!   "plain": false,                whether the functions run as plain servers
 //!   "pid": 4100, "started": 98765, the supervisor, and its start in clock ticks since boot (null where unknown)
-//!   "ports": { "functions", "loader", "activity", "clickhouse" (null: not ours), "firehose" },
-//!   "urls": { "events", "activity", "loader", "clickhouse", "firehose" },
+//!   "ports": { "functions", "loader", "activity", "docs", "clickhouse" (null: not ours), "firehose" },
+//!   "urls": { "events", "activity", "docs", "loader", "clickhouse", "firehose" },
 //!   "stream": "weir-events", "database": "analytics",
 //!   "env_file": "/…/functions.env", what the functions see, the access key included (mode 0600)
 //!   "processes": [ { "name", "pid", "started", "log", "restarts" } ]   names: clickhouse, firehose, and functions or
-//!                                                                      with --plain events, loader, activity
+//!                                                                      with --plain events, loader, activity, docs
 //! }
 //! ```
 //!
@@ -30,7 +30,7 @@ use serde::{Deserialize, Serialize};
 use super::settings::{Ports, Urls};
 
 /// The format of this file. A file of another version is not touched.
-pub(super) const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 2;
 
 /// How far a stack is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -149,6 +149,7 @@ mod tests {
             functions: 1,
             loader: 2,
             activity: 3,
+            docs: 5,
             clickhouse: None,
             firehose: 4,
         };
@@ -194,7 +195,7 @@ mod tests {
         };
         check("", "is not a stack's state");
         check("{}", "is not a stack's state");
-        check(r#"{"version":1}"#, "is not a stack's state");
+        check(r#"{"version":2}"#, "is not a stack's state");
         check(r#"{"version":7,"else":true}"#, "another version of weir");
     }
 

@@ -1,0 +1,30 @@
+//! From a request to a page, the document, or a file.
+
+use edge::{Body, Request, Response, route};
+use http::Method;
+
+use crate::assets;
+use crate::context::Context;
+use crate::error::Error;
+
+/// The query parameter in which the pages name a file's digest.
+const DIGEST: &str = "v";
+
+/// Answers one request: `GET` or `HEAD` of `/docs`, `/redoc`, `/openapi.json`, or of a file of the two pages.
+pub fn handle(context: &Context, request: &Request) -> Result<Response<Body>, Error> {
+    let path = route::path(request).ok_or(Error::NotFound)?;
+    let resource = match path.as_str() {
+        "/docs" => context.swagger_ui(),
+        "/redoc" => context.redoc(),
+        "/openapi.json" => context.openapi(),
+        path => assets::find(path).ok_or(Error::NotFound)?,
+    };
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        return Err(Error::MethodNotAllowed);
+    }
+    let by_digest = route::query(request, DIGEST).is_some_and(|digest| digest == resource.digest());
+    Ok(resource.response(request.headers(), by_digest))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,167 @@
+//! `POST /events` and `POST /events/validate`.
+
+mod examples;
+pub(super) mod refused;
+
+use edge::auth::{WRITE_KEY_HEADER, WRITE_KEY_QUERY};
+use edge::server::MAX_BODY_BYTES;
+use event_model::Event;
+use event_model::limits::MAX_REJECTED_EVENTS;
+use events::answer::{Accepted, Invalid, Validated};
+use events::idempotency::MAX_KEY_BYTES;
+use events::intake::MAX_INFLATED_BYTES;
+use schemars::JsonSchema;
+use serde_json::{Value, json};
+
+use super::refusals::{CORS_HEADERS, header_references, responses};
+use super::{path_item, schema, schemas};
+
+const MIB: usize = 1024 * 1024;
+
+/// `POST /events`.
+pub(super) fn store(base: Option<&str>) -> Value {
+    let description = "Answers 200 after the events are durable. A batch is taken in part: the wrong events are named in \
+                       `rejected`, the others are stored. When no event is acceptable the answer is 422.";
+    let operation = json!({
+        "operationId": "storeEvents",
+        "summary": "Send events",
+        "description": description,
+        "responses": answers::<Accepted>("These events are stored.", examples::accepted(), &refused::by_store()),
+    });
+    path_item("post", with_request(operation), base)
+}
+
+/// `POST /events/validate`.
+pub(super) fn validate(base: Option<&str>) -> Value {
+    let description = "The same request as that of `/events` gives the same verdicts, and nothing is stored. The answer also \
+                       shows each event as it would be stored.";
+    let operation = json!({
+        "operationId": "validateEvents",
+        "summary": "Check events, store nothing",
+        "description": description,
+        "responses": answers::<Validated>("These events would be stored.", examples::validated(), &refused::by_validate()),
+    });
+    path_item("post", with_request(operation), base)
+}
+
+/// What both operations take.
+fn with_request(mut operation: Value) -> Value {
+    operation["tags"] = json!(["Events"]);
+    operation["security"] = json!([{}, { "bearer": [] }, { "writeKeyHeader": [] }, { "writeKeyQuery": [] }]);
+    operation["parameters"] = parameters();
+    operation["requestBody"] = request_body();
+    operation
+}
+
+/// The ways in which a write key is sent. Where none is set up, none is needed.
+pub(super) fn security_schemes() -> Value {
+    json!({
+        "bearer": {
+            "type": "http",
+            "scheme": "bearer",
+            "description": "A write key, where the service asks for one.",
+        },
+        "writeKeyHeader": {
+            "type": "apiKey",
+            "in": "header",
+            "name": http_name(WRITE_KEY_HEADER),
+            "description": "The same, for clients whose `Authorization` is somebody else's.",
+        },
+        "writeKeyQuery": {
+            "type": "apiKey",
+            "in": "query",
+            "name": WRITE_KEY_QUERY,
+            "description": "The same, for beacons, which cannot set headers. Logs along the way may keep it.",
+        },
+    })
+}
+
+/// A header's name as people write it: `x-write-key` is `X-Write-Key`.
+fn http_name(name: &str) -> String {
+    let words = name.split('-').map(|word| {
+        let mut letters = word.chars();
+        let first = letters.next().map(|first| first.to_ascii_uppercase());
+        first.into_iter().chain(letters).collect::<String>()
+    });
+    words.collect::<Vec<_>>().join("-")
+}
+
+fn parameters() -> Value {
+    json!([
+        {
+            "in": "header",
+            "name": http_name(events::idempotency::IDEMPOTENCY_KEY),
+            "description": "Makes a retry idempotent: the same events under the same key get the same `event_id`s, so they \
+                are counted once. It is for events that bring no `event_id`. Quoted as a string of RFC 8941, or bare: \
+                `8e03978e-40d5-43e8-bc93-6894a57f9324`.",
+            "schema": { "type": "string", "minLength": 1, "maxLength": MAX_KEY_BYTES + 2, "pattern": "^[ -~]+$" },
+        },
+        {
+            "in": "header",
+            "name": "Content-Encoding",
+            "description": format!(
+                "How the body is compressed: one coding, or none. Compressed, it may inflate to {} MiB. Through a Lambda \
+                 function URL a compressed body must be sent as `application/x-ndjson`: JSON is taken for text on its way.",
+                MAX_INFLATED_BYTES / MIB,
+            ),
+            "schema": { "type": "string", "enum": ["gzip", "zstd", "identity"] },
+        },
+    ])
+}
+
+fn request_body() -> Value {
+    let event = schema(&schemas::name::<Event>());
+    let event_or_batch = json!({
+        "title": "One event or a batch",
+        "oneOf": [
+            event,
+            { "title": "Batch", "type": "array", "items": event, "minItems": 1,
+              "description": "Events, each like the one. A wrong one does not harm the others." },
+        ],
+    });
+    json!({
+        "required": true,
+        "description": format!(
+            "One event, or a batch: a JSON array, or one event a line (NDJSON; blank lines are skipped). At most {} MiB. \
+             `application/*+json` and no `Content-Type` at all are read as JSON; `application/ndjson` and \
+             `application/jsonl` as NDJSON. Of a batch at most {MAX_REJECTED_EVENTS} events may be wrong, else none of it \
+             is stored.",
+            MAX_BODY_BYTES / MIB,
+        ),
+        "content": {
+            "application/json": { "schema": event_or_batch, "examples": examples::json_bodies() },
+            "application/x-ndjson": {
+                "schema": {
+                    "title": "One event a line",
+                    "type": "string",
+                    "contentMediaType": "application/x-ndjson",
+                },
+                "examples": { "batch": { "summary": "Two events", "value": examples::ndjson() } },
+            },
+            "text/plain": {
+                "schema": {
+                    "title": "JSON, as a beacon sends it",
+                    "description": "Read as JSON. A page sends this type to another origin without a preflight.",
+                    "type": "string",
+                    "contentMediaType": "application/json",
+                    "contentSchema": event_or_batch,
+                },
+                "examples": { "event": { "summary": "One event", "value": examples::line() } },
+            },
+        },
+    })
+}
+
+/// The `responses` of an operation.
+fn answers<T: JsonSchema>(description: &str, examples: Value, refused: &[super::refusals::Refusal]) -> Value {
+    let mut answers = responses::<Invalid>(refused, CORS_HEADERS);
+    answers.insert(
+        "200".into(),
+        json!({
+            "description": description,
+            "headers": header_references(CORS_HEADERS.iter().copied()),
+            "content": { "application/json": { "schema": schema(&schemas::name::<T>()), "examples": examples } },
+        }),
+    );
+    answers.into()
+}

@@ -1,0 +1,78 @@
+//! Each refusal of `POST /events`, as the function answers it.
+
+use edge::auth::AuthError;
+use edge::body::BodyError;
+use edge::server::MAX_BODY_BYTES;
+use edge::{Failure, Problem, problem};
+use event_model::Undecodable;
+use events::answer::Verdict;
+use events::error;
+use events::firehose::PutError;
+use events::idempotency::NotAKey;
+use events::{CATALOGUE, Error};
+
+use super::examples;
+use crate::openapi::refusals::Refusal;
+
+/// Of `POST /events`: the whole catalogue.
+pub(in crate::openapi) fn by_store() -> Vec<Refusal> {
+    CATALOGUE.into_iter().map(refusal).collect()
+}
+
+/// Of `POST /events/validate`: all but those of the stream, which it does not touch.
+pub(in crate::openapi) fn by_validate() -> Vec<Refusal> {
+    let of_stream = [error::STREAM_UNAVAILABLE, error::STREAM_MISCONFIGURED];
+    let others = CATALOGUE.into_iter().filter(|problem| !of_stream.contains(problem));
+    others.map(refusal).collect()
+}
+
+fn refusal(problem: Problem) -> Refusal {
+    let errors = errors();
+    let error = errors.iter().find(|error| error.problem() == problem);
+    let response = match (error, problem) {
+        (Some(error), _) => error.response(),
+        // What the server around the handler answers.
+        (None, problem::BODY_TOO_LARGE) => problem.response(Some(&format!("it has more than {MAX_BODY_BYTES} bytes"))),
+        (None, _) => problem.response(None),
+    };
+    Refusal { problem, response }
+}
+
+/// One error of each kind.
+fn errors() -> Vec<Error> {
+    let part = |source| Error::NotStored {
+        source,
+        accepted: 1,
+        rejected: examples::verdicts(),
+        not_stored: vec![2],
+    };
+    vec![
+        Error::NotFound,
+        Error::MethodNotAllowed,
+        Error::Auth(AuthError::Missing),
+        Error::Auth(AuthError::Invalid),
+        Error::UnsupportedMediaType,
+        Error::IdempotencyKey(NotAKey),
+        Error::BodyTooLarge,
+        Error::Body(BodyError::UnsupportedEncoding),
+        Error::Undecodable(Undecodable::NotUtf8),
+        Error::Invalid(examples::issues()),
+        Error::EventTooLarge,
+        part(PutError::Unavailable {
+            not_stored: vec![0],
+            attempts: 1,
+            reason: String::new(),
+        }),
+        Error::NotStored {
+            source: PutError::Misconfigured {
+                stream: String::new(),
+                region: String::new(),
+                reason: String::new(),
+                advice: "",
+            },
+            accepted: 0,
+            rejected: Vec::<Verdict>::new(),
+            not_stored: vec![0],
+        },
+    ]
+}
