@@ -94,7 +94,7 @@ fn parameters() -> Value {
             "description": "Makes a retry idempotent: the same events under the same key get the same `event_id`s, so they \
                 are counted once. It is for events that bring no `event_id`. Quoted as a string of RFC 8941, or bare: \
                 `8e03978e-40d5-43e8-bc93-6894a57f9324`.",
-            "schema": { "type": "string", "minLength": 1, "maxLength": MAX_KEY_BYTES + 2, "pattern": "^[ -~]+$" },
+            "schema": { "type": "string", "pattern": key_pattern() },
         },
         {
             "in": "header",
@@ -107,6 +107,14 @@ fn parameters() -> Value {
             "schema": { "type": "string", "enum": ["gzip", "zstd", "identity"] },
         },
     ])
+}
+
+/// One key, bare or as a string with its escapes: 1 to [`MAX_KEY_BYTES`] characters of printable ASCII.
+fn key_pattern() -> String {
+    let between = MAX_KEY_BYTES - 2;
+    let bare = format!("[!#-~](?:[ -~]{{0,{between}}}[!-~])?");
+    let quoted = format!(r#""(?:[ !#-\[\]-~]|\\["\\]){{1,{MAX_KEY_BYTES}}}""#);
+    format!("^(?:{bare}|{quoted})$")
 }
 
 fn request_body() -> Value {

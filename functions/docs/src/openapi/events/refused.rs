@@ -5,8 +5,7 @@ use edge::body::BodyError;
 use edge::server::MAX_BODY_BYTES;
 use edge::{Failure, Problem, problem};
 use event_model::Undecodable;
-use events::answer::Verdict;
-use events::error;
+use events::error::{self, Unstored};
 use events::firehose::PutError;
 use events::idempotency::NotAKey;
 use events::{CATALOGUE, Error};
@@ -40,12 +39,6 @@ fn refusal(problem: Problem) -> Refusal {
 
 /// One error of each kind.
 fn errors() -> Vec<Error> {
-    let part = |source| Error::NotStored {
-        source,
-        accepted: 1,
-        rejected: examples::verdicts(),
-        not_stored: vec![2],
-    };
     vec![
         Error::NotFound,
         Error::MethodNotAllowed,
@@ -58,12 +51,18 @@ fn errors() -> Vec<Error> {
         Error::Undecodable(Undecodable::NotUtf8),
         Error::Invalid(examples::issues()),
         Error::EventTooLarge,
-        part(PutError::Unavailable {
-            not_stored: vec![0],
-            attempts: 1,
-            reason: String::new(),
-        }),
-        Error::NotStored {
+        // Of a batch of three, with a wrong one between the good.
+        Error::from(Box::new(Unstored {
+            source: PutError::Unavailable {
+                not_stored: vec![0],
+                attempts: 1,
+                reason: String::new(),
+            },
+            accepted: 1,
+            rejected: examples::verdicts(),
+            not_stored: vec![2],
+        })),
+        Error::from(Box::new(Unstored {
             source: PutError::Misconfigured {
                 stream: String::new(),
                 region: String::new(),
@@ -71,8 +70,8 @@ fn errors() -> Vec<Error> {
                 advice: "",
             },
             accepted: 0,
-            rejected: Vec::<Verdict>::new(),
+            rejected: Vec::new(),
             not_stored: vec![0],
-        },
+        })),
     ]
 }
