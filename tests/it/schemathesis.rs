@@ -30,7 +30,16 @@ async fn run(stack: &Stack, function: &str) -> anyhow::Result<u64> {
         .arg(format!("{docs}/openapi.json"))
         .args(["--url", base.context("the function has a path")?])
         .args(["--include-path-regex", &format!("^/{function}")])
-        .args(["--checks", "all", "--mode", "all", "--max-examples", "25", "--seed", "1"])
+        .args([
+            "--checks",
+            "all",
+            "--mode",
+            "all",
+            "--max-examples",
+            "25",
+            "--seed",
+            "1",
+        ])
         .args(["--generation-database", "none", "--no-color"])
         .current_dir(folder.path())
         .kill_on_drop(true);
@@ -44,7 +53,9 @@ async fn run(stack: &Stack, function: &str) -> anyhow::Result<u64> {
         output.status,
         String::from_utf8_lossy(&output.stderr)
     );
-    let (cases, _) = said.split_once(" generated, ").with_context(|| format!("no summary:\n{said}"))?;
+    let (cases, _) = said
+        .split_once(" generated, ")
+        .with_context(|| format!("no summary:\n{said}"))?;
     let count = cases.rsplit(char::is_whitespace).next().unwrap_or_default();
     count.parse().with_context(|| format!("no number of cases: {count}"))
 }

@@ -172,7 +172,8 @@ impl Event {
     }
 }
 
-/// As a client would post it, normalised. Parsing it again gives the same event.
+/// As a client would post it, normalised. Parsing it again gives the same event, unless the URL grew over its limit: percent
+/// signs take room.
 impl Serialize for Event {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut dt = Vec::with_capacity(20);

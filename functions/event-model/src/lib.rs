@@ -19,3 +19,4 @@ pub use batch::Events;
 pub use event::{Event, FIELDS};
 pub use issue::{Bound, Issue, Loc, Reason, Rejection, Undecodable};
 pub use line::{LineError, Record, Row};
+pub use schema::NormalisedEvent;

@@ -1,16 +1,48 @@
-//! The JSON Schema of an event's fields: what pydantic's lax mode takes besides the plain form of each.
+//! The JSON Schema of an event: what pydantic's lax mode takes besides the plain form of each field, and what becomes of it.
 //!
 //! The plain form stands first in each `anyOf`. Patterns are written in what ECMA-262, Python's `re` and Rust's `regex` have in
-//! common: no look-around, no classes such as `\d` that differ between them. A few odd forms that are accepted do not
-//! appear, because a pattern cannot say them or nobody could read it; [`Event::from_json`](crate::Event::from_json) is the truth
-//! for those: a time whose offset moves it over the first or last day, hosts in Punycode or in most alphabets, most compressed IPv6, URLs
-//! that only a browser would mend (`http:/host`), amounts from 1e100 on unless there is one digit before the point,
-//! underscores beside a point.
-//! Two refusals do not appear either: an integer written with an exponent from 2^63 on, and a number that a double cannot hold.
+//! common: no look-around, no classes such as `\d` that differ between them.
+//!
+//! Some odd forms are accepted and do not appear, because a pattern cannot say them or nobody could read it;
+//! [`Event::from_json`](crate::Event::from_json) is the truth for those. They are a time whose offset moves it over the first or last
+//! day, hosts in Punycode and in most alphabets, most compressed IPv6, URLs that a browser would mend (`http:/host`), long
+//! URLs beyond ASCII, amounts from 1e100 on in strings with several digits before the point, and underscores beside a point.
+//! What is valid here and refused is an integer written with an exponent from 2^63 on: to a validator it is an integer.
 
-use schemars::{Schema, SchemaGenerator, json_schema};
+use std::collections::BTreeMap;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use uuid::Uuid;
 
 use crate::limits::{MAX_DT_SECONDS, MAX_URL_BYTES};
+
+/// An event in its normal form, as an [`Event`](crate::Event) is written. It exists for its JSON Schema only.
+#[derive(Debug, JsonSchema)]
+pub struct NormalisedEvent {
+    /// When it happened, in whole seconds, UTC.
+    #[schemars(extend("format" = "date-time"))]
+    pub dt: String,
+    /// What happened.
+    pub name: String,
+    /// Who did it.
+    pub user_id: u64,
+    /// The page it happened on, normalised as a browser does. That may make it longer than what may be posted.
+    pub url: String,
+    /// What kind of thing it happened to.
+    pub obj: String,
+    /// Which one.
+    pub obj_id: String,
+    /// The product; 0 for none.
+    pub product_id: u64,
+    /// Money; 0 for none.
+    #[schemars(range(min = 0.0))]
+    pub amount: f64,
+    /// Experiment → variant.
+    pub exp: BTreeMap<String, String>,
+    /// The id, when the client gave one.
+    #[schemars(with = "Uuid", skip_serializing_if = "Option::is_none")]
+    pub event_id: Option<Uuid>,
+}
 
 /// Up to this a number is seconds, above it milliseconds.
 const MILLISECONDS_FROM: u64 = 20_000_000_001;

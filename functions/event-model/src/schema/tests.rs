@@ -3,9 +3,10 @@ use std::sync::LazyLock;
 use jsonschema::Validator;
 use proptest::prelude::*;
 use proptest::string::string_regex;
+use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
-use crate::Event;
+use crate::{Event, NormalisedEvent};
 
 static VALIDATOR: LazyLock<Validator> =
     LazyLock::new(|| jsonschema::validator_for(schemars::schema_for!(Event).as_value()).unwrap());
@@ -111,6 +112,29 @@ fn agrees_with_the_recorded_cases() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert!(compared > 200, "only {compared} cases are JSON");
+}
+
+/// What an accepted event becomes is valid by the other schema, however long its URL has grown.
+#[test]
+fn what_is_written_has_the_normal_form() {
+    let settings = SchemaSettings::draft2020_12().for_serialize();
+    let schema = settings.into_generator().into_root_schema_for::<NormalisedEvent>();
+    let validator = jsonschema::validator_for(schema.as_value()).unwrap();
+    let check = |body: &str| {
+        let written = serde_json::to_value(Event::from_json(body.as_bytes()).unwrap()).unwrap();
+        assert!(validator.is_valid(&written), "{written}");
+    };
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/contract.jsonl");
+    for line in std::fs::read_to_string(path).unwrap().lines() {
+        let case: Case = serde_json::from_str(line).unwrap();
+        let body = case.body.unwrap_or_default();
+        if Event::from_json(body.as_bytes()).is_ok() {
+            check(&body);
+        }
+    }
+    let grown = event("url", json!(format!("http://site?{}", " ".repeat(2071) + "x")));
+    check(&grown.to_string());
+    check(&event("event_id", json!("018F85233C5B7D4A9D3E0B6F4C1F2A10")).to_string());
 }
 
 #[test]
