@@ -10,9 +10,11 @@ use reqwest::{Method, RequestBuilder, StatusCode};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
+use tokio::process::Command;
 use uuid::Uuid;
 
-use crate::process::{checkout, eventually, http};
+use crate::clients::ended_ok;
+use crate::process::{checkout, eventually, http, setting};
 use crate::stack::{Stack, event};
 
 /// One recorded case: a body, and what the service answered to it.
@@ -52,8 +54,13 @@ impl Case {
 
     fn expected(&self) -> anyhow::Result<Expected> {
         let body = self.body()?;
-        // Only UTF-8 is read: a zero byte beside the first two characters is UTF-16 or UTF-32.
-        let wide = matches!(body.get(..2), Some([0, _] | [_, 0]) | Some([0xFE, 0xFF] | [0xFF, 0xFE]));
+        // Only UTF-8 is read. What CPython takes for UTF-16 or UTF-32 begins with their mark, or has a zero byte beside
+        // one of its first two characters.
+        let wide = match body.get(..2) {
+            Some([0xFE, 0xFF] | [0xFF, 0xFE]) => true,
+            Some([0, _] | [_, 0]) => body.len() >= 4 || body.len() == 2,
+            _ => false,
+        };
         Ok(match self.status {
             400 => Expected::Undecodable,
             _ if wide => Expected::Undecodable,
@@ -81,11 +88,13 @@ fn cases() -> anyhow::Result<Vec<Case>> {
     text.lines().map(|line| Ok(serde_json::from_str(line)?)).collect()
 }
 
+const JSON: &str = "application/json";
+const NDJSON: &str = "application/x-ndjson";
+
 /// A request to `events` with that path behind it.
-fn post(stack: &Stack, path: &str) -> RequestBuilder {
-    http()
-        .post(format!("{}{path}", stack.url("events")))
-        .header("content-type", "application/json")
+fn post(stack: &Stack, path: &str, content_type: &str) -> RequestBuilder {
+    let url = format!("{}{path}", stack.url("events"));
+    http().post(url).header("content-type", content_type)
 }
 
 async fn answer(request: RequestBuilder) -> anyhow::Result<(u16, Value)> {
@@ -98,10 +107,18 @@ async fn answer(request: RequestBuilder) -> anyhow::Result<(u16, Value)> {
     ))
 }
 
-/// The places that a 422 names.
-fn locs(body: &Value) -> BTreeSet<String> {
-    let issues = body["detail"].as_array().into_iter().flatten();
-    issues.map(|issue| issue["loc"].to_string()).collect()
+/// The places that issues or verdicts name, but for those where only Weir is so strict: what no table holds.
+fn locs<'a>(issues: impl IntoIterator<Item = &'a Value>) -> BTreeSet<String> {
+    let stricter = ["less_than_equal", "finite_number", "string_unicode"];
+    issues
+        .into_iter()
+        .filter(|issue| {
+            let kind = issue["type"].as_str().unwrap_or_default();
+            let before_1970 = kind == "greater_than_equal" && issue["loc"][1] == "dt";
+            !before_1970 && !stricter.contains(&kind)
+        })
+        .map(|issue| issue["loc"].to_string())
+        .collect()
 }
 
 #[tokio::test]
@@ -112,7 +129,14 @@ async fn the_recorded_cases_end_as_they_did() -> anyhow::Result<()> {
     let mut wrong = Vec::new();
     for case in &cases {
         let key = format!("case-{}", case.id);
-        let send = async |path| answer(post(&stack, path).header("idempotency-key", &key).body(case.body()?)).await;
+        let send = async |path| {
+            answer(
+                post(&stack, path, JSON)
+                    .header("idempotency-key", &key)
+                    .body(case.body()?),
+            )
+            .await
+        };
         let (status, body) = send("/").await?;
         let (dry_status, dry) = send("/validate").await?;
         let expected = case.expected()?;
@@ -122,7 +146,9 @@ async fn the_recorded_cases_end_as_they_did() -> anyhow::Result<()> {
                 rows.insert(id, row.clone());
                 status == 200 && body == json!({"accepted": 1})
             }
-            Expected::Refused(expected) => status == 422 && locs(&body) == *expected,
+            Expected::Refused(expected) => {
+                status == 422 && locs(body["detail"].as_array().into_iter().flatten()) == *expected
+            }
             Expected::RefusedSomewhere => status == 422,
             Expected::Undecodable => status == 400,
         };
@@ -200,25 +226,20 @@ async fn a_batch_of_the_recorded_cases_has_their_verdicts() -> anyhow::Result<()
         lines.push(b'\n');
     }
     ensure!(good > 100 && bad.len() > 100, "{good} good, {} bad", bad.len());
-    let (status, body) = answer(
-        post(&stack, "")
-            .header("content-type", "application/x-ndjson")
-            .body(lines),
-    )
-    .await?;
+    let (status, body) = answer(post(&stack, "", NDJSON).body(lines)).await?;
     ensure!(status == 200 && body["accepted"] == json!(good), "{status}: {body}");
-    let mut found: BTreeMap<u64, BTreeSet<String>> = BTreeMap::new();
+    let mut found: BTreeMap<u64, Vec<&Value>> = BTreeMap::new();
     for verdict in body["rejected"].as_array().into_iter().flatten() {
         let index = verdict["index"].as_u64().context("an index")?;
-        found.entry(index).or_default().insert(verdict["loc"].to_string());
+        found.entry(index).or_default().push(verdict);
     }
     ensure!(found.keys().eq(bad.keys()), "{:?}\n{:?}", found.keys(), bad.keys());
     for (index, expected) in bad {
         if let Some(expected) = expected {
+            let verdicts = &found[&index];
             ensure!(
-                found[&index] == expected,
-                "{index}: {:?}, not {expected:?}",
-                found[&index]
+                locs(verdicts.iter().copied()) == expected,
+                "{index}: {verdicts:?}, not {expected:?}"
             );
         }
     }
@@ -254,16 +275,12 @@ async fn users_arrive(stack: &Stack, users: u64) -> anyhow::Result<()> {
 async fn the_largest_batches_are_taken_and_larger_ones_are_not() -> anyhow::Result<()> {
     const MIB: usize = 1024 * 1024;
     let stack = Stack::up_plain().await?;
-    let ndjson = |body: Vec<u8>| {
-        post(&stack, "")
-            .header("content-type", "application/x-ndjson")
-            .body(body)
-    };
+    let ndjson = |body: Vec<u8>| post(&stack, "", NDJSON).body(body);
 
     let (events, users) = events_in(6 * MIB - 2, b',');
     let array = [&b"["[..], &events, b"]"].concat();
     ensure!(array.len() > 6 * MIB - 400, "{}", array.len());
-    let answered = answer(post(&stack, "").body(array)).await?;
+    let answered = answer(post(&stack, "", JSON).body(array)).await?;
     ensure!(answered == (200, json!({"accepted": users})), "{answered:?}");
     users_arrive(&stack, users).await?;
 
@@ -303,7 +320,9 @@ async fn what_is_sent_twice_counts_once() -> anyhow::Result<()> {
     };
     let batch = json!([without_id(1), without_id(1), without_id(2)]);
     for key in ["\"order-17\"", "order-17"] {
-        let request = post(&stack, "").header("idempotency-key", key).body(batch.to_string());
+        let request = post(&stack, "", JSON)
+            .header("idempotency-key", key)
+            .body(batch.to_string());
         ensure!(answer(request).await? == (200, json!({"accepted": 3})));
     }
     let named = event(Uuid::new_v4(), 3, "2024-05-17T10:20:30Z");
@@ -342,7 +361,7 @@ async fn only_those_with_a_key_and_pages_of_ours_may_send() -> anyhow::Result<()
     let (client, url) = (http(), stack.url("events"));
     let body = event(Uuid::new_v4(), 1, "2024-05-17T10:20:30Z").to_string();
 
-    let (status, answered) = answer(post(&stack, "").body(body.clone())).await?;
+    let (status, answered) = answer(post(&stack, "", JSON).body(body.clone())).await?;
     ensure!(
         (status, &answered["code"]) == (401, &json!("write_key_missing")),
         "{status}: {answered}"
@@ -380,5 +399,32 @@ async fn only_those_with_a_key_and_pages_of_ours_may_send() -> anyhow::Result<()
     stack
         .weir(&[&generated[..], &["--write-key", "first-key"]].concat())
         .await?;
+    stack.down().await
+}
+
+/// A real page in a real browser: a preflight and a fetch, and a beacon that outlives its page.
+#[tokio::test]
+async fn a_page_sends_by_fetch_and_by_beacon() -> anyhow::Result<()> {
+    let port = std::net::TcpListener::bind("127.0.0.1:0")?
+        .local_addr()?
+        .port()
+        .to_string();
+    let origin = format!("http://127.0.0.1:{port}");
+    let stack = Stack::up_set(&[("WRITE_KEYS", "page-key"), ("ALLOWED_ORIGINS", &origin)]).await?;
+    let mut node = Command::new("node");
+    node.arg(checkout().join("tests/clients/send_from_page.mjs"))
+        .args([stack.url("events"), "page-key", "77"])
+        .env("SITE_PORT", &port)
+        .env("WEIR_CLIENTS_NODE", setting("WEIR_CLIENTS_NODE"))
+        .env("WEIR_CHROMIUM", setting("WEIR_CHROMIUM"));
+    ended_ok(node).await?;
+    let sql = stack.sql();
+    eventually("what was fetched and beaconed is there", async || {
+        let names = sql
+            .run("SELECT arraySort(groupArray(name)) FROM analytics.events WHERE user_id = 77")
+            .await?;
+        Ok((names == "['leave','view']\n").then_some(()))
+    })
+    .await?;
     stack.down().await
 }

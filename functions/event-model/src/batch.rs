@@ -149,16 +149,15 @@ fn next_element(reader: &mut Reader<'_>, read: &mut Progress) -> Result<Option<R
     Ok(None)
 }
 
-/// The next line with something on it.
+/// The next line with something on it, its line feed not included.
 fn next_line<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
     while !rest.is_empty() {
         let (line, after) = match rest.iter().position(|byte| *byte == b'\n') {
-            Some(end) => rest.split_at(end + 1),
+            Some(end) => (&rest[..end], &rest[end + 1..]),
             None => (*rest, &[][..]),
         };
         *rest = after;
-        let line = line.trim_ascii();
-        if !line.is_empty() {
+        if !line.trim_ascii().is_empty() {
             return Some(line);
         }
     }

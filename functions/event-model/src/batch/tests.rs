@@ -99,6 +99,7 @@ fn ndjson_bodies() {
     );
     check(true, b"", &["body: missing [\"body\"]"]);
     check(true, b"\n \n", &["body: missing [\"body\"]"]);
+    check(true, b"  {\r\n", &["json_invalid [\"body\",0,4]"]);
     let mut lines = format!("{{\n{GOOD}\n[{GOOD}]\n").into_bytes();
     lines.extend_from_slice(b"{\"name\":\"\xff\"}\n");
     lines.extend_from_slice("[".repeat(2000).as_bytes());

@@ -107,6 +107,28 @@ fn limits() {
     assert_eq!(whole(&"9".repeat(MAX_INT_DIGITS + 1)), Err(JsonError::IntTooLong));
 }
 
+/// Whatever kind of value it is, and however long its escapes make it.
+#[test]
+fn no_echo_is_long() {
+    for text in [
+        format!("1.{}", "5".repeat(30_000)),
+        "9".repeat(MAX_INT_DIGITS),
+        format!("\"{}\"", "\\u0001".repeat(4000)),
+        format!("\"{}\"", "x".repeat(30_000)),
+        format!("[{}0]", "0,".repeat(30_000)),
+        format!("[\"{}\"]", "\\ud800".repeat(600)),
+        "[".repeat(1000) + &"]".repeat(1000),
+    ] {
+        let echo = echo(whole(&text).unwrap());
+        assert!(
+            echo.get().len() <= crate::limits::MAX_ECHO_BYTES,
+            "{} of {text:.20}",
+            echo.get().len()
+        );
+        assert!(echo.get().starts_with('"') && echo.get().contains('…'), "{echo}");
+    }
+}
+
 fn any_json() -> impl Strategy<Value = serde_json::Value> {
     let leaf = prop_oneof![
         Just(serde_json::Value::Null),

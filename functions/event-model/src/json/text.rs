@@ -67,20 +67,28 @@ fn hex4(text: &str) -> (u32, &str) {
 /// A value as JSON that any reader accepts, for the `input` of an issue: what JSON has no form for (`NaN`, an overflowing
 /// number) stands as a string, a lone surrogate as U+FFFD, and a value too long or too deep as the beginning of its text.
 pub(crate) fn echo(value: Raw<'_>) -> Box<RawValue> {
-    let json = match value {
-        Raw::Null => "null".to_owned(),
-        Raw::Bool(value) => value.to_string(),
-        Raw::NotFinite(value) => quote(&not_finite_name(value)),
-        Raw::Int(text) | Raw::Float(text) => number(text),
-        Raw::Text(text) => {
-            let text = text.unescape().text;
-            if text.len() > MAX_ECHO_BYTES {
-                quote(&cut(&text, ECHO_CUT_BYTES))
-            } else {
-                quote(&text)
-            }
+    let shown = match value {
+        Raw::Null => Cow::Borrowed("null"),
+        Raw::Bool(true) => Cow::Borrowed("true"),
+        Raw::Bool(false) => Cow::Borrowed("false"),
+        Raw::NotFinite(value) => Cow::Borrowed(not_finite_name(value)),
+        Raw::Int(text) | Raw::Float(text) | Raw::Array(text) | Raw::Object(text) => Cow::Borrowed(text),
+        Raw::Text(text) => text.unescape().text,
+    };
+    let whole = if shown.len() > MAX_ECHO_BYTES {
+        None
+    } else {
+        match value {
+            Raw::Null | Raw::Bool(_) => Some(shown.clone().into_owned()),
+            Raw::NotFinite(_) | Raw::Text(_) => Some(quote(&shown)),
+            Raw::Int(_) | Raw::Float(_) => Some(number(&shown)),
+            Raw::Array(_) | Raw::Object(_) => container(&shown),
         }
-        Raw::Array(text) | Raw::Object(text) => container(text),
+    };
+    // Escapes may have made it longer.
+    let json = match whole {
+        Some(json) if json.len() <= MAX_ECHO_BYTES => json,
+        _ => quote(&cut(&shown, ECHO_CUT_BYTES)),
     };
     RawValue::from_string(json).unwrap_or_default()
 }
@@ -101,14 +109,14 @@ fn quote(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
-fn not_finite_name(value: f64) -> Cow<'static, str> {
-    Cow::Borrowed(if value.is_nan() {
+fn not_finite_name(value: f64) -> &'static str {
+    if value.is_nan() {
         "NaN"
     } else if value > 0.0 {
         "Infinity"
     } else {
         "-Infinity"
-    })
+    }
 }
 
 fn number(text: &str) -> String {
@@ -120,10 +128,8 @@ fn number(text: &str) -> String {
     }
 }
 
-fn container(text: &str) -> String {
-    if text.len() > MAX_ECHO_BYTES {
-        return quote(&cut(text, ECHO_CUT_BYTES));
-    }
+/// `None` when it nests too deep.
+fn container(text: &str) -> Option<String> {
     let mut out = String::with_capacity(text.len());
     let mut depth = 0_usize;
     let mut rest = text;
@@ -151,7 +157,7 @@ fn container(text: &str) -> String {
                     _ => {}
                 }
                 if depth > MAX_ECHO_DEPTH {
-                    return quote(&cut(text, ECHO_CUT_BYTES));
+                    return None;
                 }
                 out.push(first);
                 first.len_utf8()
@@ -159,7 +165,7 @@ fn container(text: &str) -> String {
         };
         rest = rest.get(length..).unwrap_or_default();
     }
-    out
+    Some(out)
 }
 
 /// Bytes between the opening quote at the start of `text` and its closing quote.

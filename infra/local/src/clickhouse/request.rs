@@ -100,8 +100,9 @@ fn decode(text: &str) -> Vec<u8> {
     let mut decoded = Vec::with_capacity(bytes.len());
     let mut at = 0;
     while let Some(&byte) = bytes.get(at) {
-        let escaped = bytes.get(at + 1..at + 3).and_then(|hex| std::str::from_utf8(hex).ok());
-        match (byte, escaped.and_then(|hex| u8::from_str_radix(hex, 16).ok())) {
+        let digit = |at: usize| bytes.get(at).and_then(|byte| char::from(*byte).to_digit(16));
+        let escaped = digit(at + 1).zip(digit(at + 2));
+        match (byte, escaped.and_then(|(high, low)| u8::try_from(high * 16 + low).ok())) {
             (b'%', Some(value)) => {
                 decoded.push(value);
                 at += 3;

@@ -78,12 +78,12 @@ impl Probe {
         Ok(())
     }
 
-    /// Waits until that function has answered: the events function refuses an empty event, the loader a missing key,
-    /// activity a date that is none, and docs has its page. Only the functions themselves answer so; cargo-lambda's own
-    /// errors are others.
+    /// Waits until that function has answered: the events function refuses an empty event or a missing write key, the
+    /// loader a missing access key, activity a date that is none, and docs has its page. Only the functions themselves
+    /// answer so; cargo-lambda's own errors are others.
     pub(super) async fn function(&self, urls: &Urls, name: &'static str) -> anyhow::Result<()> {
         let (url, expected) = match name {
-            "events" => (urls.events.clone(), vec![422]),
+            "events" => (urls.events.clone(), vec![401, 422]),
             "loader" => (urls.loader.clone(), vec![401, 403]),
             "activity" => (format!("{}?from=not-a-date", urls.activity), vec![400, 422]),
             _ => (urls.docs.clone(), vec![200]),

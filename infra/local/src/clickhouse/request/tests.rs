@@ -28,6 +28,7 @@ fn query_strings_are_decoded() {
     check("a=1&b=x+y%20z", &[("a", b"1"), ("b", b"x y z")]);
     check("&&a&b=&=c", &[("a", b""), ("b", b"")]);
     check("q=%ff%zz%2", &[("q", b"\xff%zz%2")]);
+    check("q=%+0%0+", &[("q", b"% 0%0 ")]);
     check("a=b=c", &[("a", b"b=c")]);
     check("param_%C3%A9=%C3%A9", &[("param_é", "é".as_bytes())]);
 }

@@ -67,7 +67,9 @@ pub(crate) fn scan(
         let step = if let Some((&base, &end)) = holder {
             scan_segment(&path(folder, base), base, at, end.min(to), visit)?
         } else {
-            let next = segments.range(at..).next().map_or(to, |(&base, _)| base.min(to));
+            // An empty segment holds nothing to go on with: its own start would be found again and again.
+            let next = segments.range(at..).find(|(base, end)| end > base);
+            let next = next.map_or(to, |(&base, _)| base.min(to));
             visit(Item::Damaged { from: at, to: next }).map_continue(|()| next)
         };
         match step {

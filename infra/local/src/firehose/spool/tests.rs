@@ -232,3 +232,40 @@ fn a_disk_that_refuses_is_an_error_and_later_calls_work_again() {
         Err(AppendError::Closed)
     );
 }
+
+#[test]
+fn a_segment_that_lost_everything_is_damage_and_has_an_end() {
+    for (emptied, expected) in [
+        (1, [vec![1; 200], vec![3; 200]].to_vec()),
+        (2, vec![vec![1; 200], vec![2; 200]]),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let (spool, _) = Spool::open(folder.path(), &Cursor::default(), 1, 100).unwrap();
+        for record in 1..=3 {
+            append(&spool, &[vec![record; 200]]);
+        }
+        let end = spool.tail().offset;
+        spool.close();
+        let base = emptied * end / 3;
+        std::fs::write(segment::path(folder.path(), base), b"").unwrap();
+
+        let (spool, _) = Spool::open(folder.path(), &cursor(Position::default(), end), 2, 100).unwrap();
+        let (mut records, mut damage) = (Vec::new(), Vec::new());
+        let mut visit = |item: Item<'_>| {
+            match item {
+                Item::Record(frame, _) => records.push(frame.data.to_vec()),
+                Item::Damaged { from, to } => damage.push((from, to)),
+            }
+            // Before it ended, it met the same nothing for ever.
+            if damage.len() > 3 {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
+        };
+        spool.scan(0, spool.tail().offset, &mut visit).unwrap();
+        assert_eq!(records, expected);
+        assert_eq!(damage, [(base, base + end / 3)]);
+        spool.close();
+    }
+}
