@@ -12,6 +12,8 @@ async fn finds_nothing() -> anyhow::Result<()> {
     let stack = Stack::up_plain().await?;
     let events = run(&stack, "events").await?;
     ensure!(events >= 500, "only {events} requests to /events");
+    // Without its mart `activity` has nothing to answer from.
+    stack.weir(&["dbt"]).await?;
     let activity = run(&stack, "activity").await?;
     ensure!(activity >= 50, "only {activity} requests to /activity");
     stack.down().await
