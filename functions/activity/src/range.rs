@@ -9,7 +9,7 @@ use serde::Serialize;
 const DEFAULT_DAYS: i32 = 30;
 
 /// The days from `from` to `to`, both included; none when `from` is after `to`. The whole calendar is an answer too: the mart has
-/// a row only for a day with events, and 50,000 of them are less than a function URL answers at most.
+/// a row a day at most, and the 50,000 days up to 2106 are less than a function URL returns at most.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Range {
     /// The first day.
