@@ -1,11 +1,11 @@
 // Chromium opens the documentation as a person would: Swagger UI, where it sends the first example of POST /events, then
-// ReDoc. Usage: open_docs.mjs URL [FOLDER]. Prints what was answered, then `ok` when every assertion held. With a folder it
-// leaves a picture of each page there.
+// ReDoc. Usage: open_docs.mjs URL EVENTS_URL [FOLDER]. Prints what was answered, then `ok` when every assertion held. With a
+// folder it leaves a picture of each page there.
 import assert from 'node:assert/strict'
 import { createRequire } from 'node:module'
 const puppeteer = createRequire(process.env.WEIR_CLIENTS_NODE + '/')('puppeteer-core')
 
-const [, , docs, pictures] = process.argv
+const [, , docs, events, pictures] = process.argv
 const { origin } = new URL(docs)
 const args = ['--disable-dev-shm-usage']
 // Chromium's sandbox does not work for root.
@@ -17,8 +17,17 @@ async function open(path) {
   const page = await browser.newPage()
   await page.setViewport({ width: 1400, height: 1000 })
   page.setDefaultTimeout(timeout)
-  const seen = { requests: [], problems: [] }
-  page.on('request', (request) => seen.requests.push(request.url()))
+  const seen = { requests: [], problems: [], unanswered: new Set() }
+  // A test that waits for something in vain should say what went wrong before.
+  process.on('exit', (code) => code && console.error(path, seen.problems, 'unanswered:', [...seen.unanswered]))
+  page.on('request', (request) => {
+    seen.requests.push(request.url())
+    seen.unanswered.add(request.url())
+  })
+  page.on('response', (response) => {
+    seen.unanswered.delete(response.url())
+    if (response.status() >= 400) seen.problems.push(`${response.url()}: ${response.status()}`)
+  })
   page.on('requestfailed', (request) => seen.problems.push(`${request.url()}: ${request.failure()?.errorText}`))
   page.on('console', (message) => {
     if (['error', 'warn'].includes(message.type())) seen.problems.push(message.text())
@@ -32,7 +41,7 @@ async function open(path) {
 async function close({ page, seen }, name) {
   if (pictures) await page.screenshot({ path: `${pictures}/${name}.png`, fullPage: true })
   assert.deepEqual(seen.problems, [], `${name} has problems`)
-  const elsewhere = seen.requests.filter((url) => /^[a-z]+:\/\//.test(url) && new URL(url).origin !== origin)
+  const elsewhere = seen.requests.filter((url) => /^[a-z]+:\/\//.test(url) && new URL(url).origin !== origin && url !== events)
   assert.deepEqual(elsewhere, [], `${name} loads from elsewhere`)
   assert.ok(seen.requests.some((url) => url === `${origin}/openapi.json`), `${name} reads the document`)
   await page.close()
