@@ -8,6 +8,8 @@
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use edge::server::{self, Refusal, Responder};
 use edge::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse, Body, Response, problem};
 use reqwest::{Client, StatusCode};
@@ -118,7 +120,14 @@ fn response(answer: ApiGatewayV2httpResponse) -> Response<Body> {
     let Some(status) = status.and_then(|status| StatusCode::from_u16(status).ok()) else {
         return unanswered();
     };
-    let mut response = Response::new(answer.body.unwrap_or(Body::Empty));
+    let body = match answer.body {
+        Some(Body::Text(text)) if answer.is_base64_encoded => match STANDARD.decode(text) {
+            Ok(bytes) => Body::Binary(bytes),
+            Err(_) => return unanswered(),
+        },
+        body => body.unwrap_or(Body::Empty),
+    };
+    let mut response = Response::new(body);
     *response.status_mut() = status;
     *response.headers_mut() = answer.headers;
     for (name, value) in &answer.multi_value_headers {
