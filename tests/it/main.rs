@@ -28,4 +28,5 @@ mod firehose;
 mod loader;
 mod pipeline;
 mod schemathesis;
+mod secrets;
 mod warehouse;

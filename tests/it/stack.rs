@@ -58,6 +58,11 @@ impl Stack {
         Self::up_with(&[], variables).await
     }
 
+    /// `weir up --detach --plain` with these variables set for the functions.
+    pub async fn up_plain_set(variables: &[(&str, &str)]) -> anyhow::Result<Self> {
+        Self::up_with(&["--plain"], variables).await
+    }
+
     async fn up_with(flags: &[&str], variables: &[(&str, &str)]) -> anyhow::Result<Self> {
         let state = scratch();
         let ports = [
