@@ -27,5 +27,7 @@ mod engine;
 mod firehose;
 mod loader;
 mod pipeline;
+mod quarantine;
+mod replay;
 mod schemathesis;
 mod warehouse;
