@@ -183,7 +183,7 @@ pub(crate) fn event_id(_: &mut SchemaGenerator) -> Schema {
     let plain = format!("{hex}{{8}}(?:-{hex}{{4}}){{3}}-{hex}{{12}}");
     json_schema!({
         "anyOf": [
-            { "type": "string", "format": "uuid", "pattern": anchored(&[plain.clone()]) },
+            { "type": "string", "format": "uuid", "pattern": anchored(std::slice::from_ref(&plain)) },
             {
                 "title": "Other forms",
                 "description": "Without hyphens, in braces, or as a URN.",
