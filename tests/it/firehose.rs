@@ -15,7 +15,8 @@ use serde_json::Value;
 use crate::endpoint::Endpoint;
 use crate::process::{Service, eventually, scratch};
 
-fn sdk(url: &str) -> Client {
+/// Amazon's own client.
+pub fn sdk(url: &str) -> Client {
     let config = aws_sdk_firehose::Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new("us-east-1"))
@@ -32,7 +33,8 @@ fn sdk(url: &str) -> Client {
     Client::from_conf(config)
 }
 
-async fn put(client: &Client, stream: &str, data: &[String]) -> anyhow::Result<()> {
+/// Puts records that must all be taken.
+pub async fn put(client: &Client, stream: &str, data: &[String]) -> anyhow::Result<()> {
     let records = data
         .iter()
         .map(|data| Record::builder().data(Blob::new(data.as_bytes())).build());

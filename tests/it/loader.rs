@@ -10,15 +10,25 @@ use crate::process::{Service, http, scratch, weir_ok};
 use crate::sql::Sql;
 use crate::stack::Stack;
 
-fn line(id: Uuid, dt: &str) -> String {
-    let event = json!({
+/// A line as the events function writes it.
+pub fn line(id: Uuid, dt: &str) -> String {
+    line_with(id, dt, json!({}))
+}
+
+/// The same with other values for some fields.
+fn line_with(id: Uuid, dt: &str, other: Value) -> String {
+    let mut event = json!({
         "event_id": id, "received_at": "2024-05-17T10:20:31.125Z", "dt": dt, "name": "view", "user_id": 1,
         "url": "http://shop.example/", "obj": "page", "obj_id": "main", "product_id": 0, "amount": 1.5, "exp": {"e": "a"},
     });
+    if let (Some(event), Value::Object(other)) = (event.as_object_mut(), other) {
+        event.extend(other);
+    }
     format!("{event}\n")
 }
 
-async fn deliver(stack: &Stack, key: &str, request_id: &str, records: &[String]) -> anyhow::Result<(u16, Value)> {
+/// Delivers records to the loader as Firehose does.
+pub async fn deliver(stack: &Stack, key: &str, request_id: &str, records: &[String]) -> anyhow::Result<(u16, Value)> {
     let records: Vec<_> = records
         .iter()
         .map(|data| json!({"data": STANDARD.encode(data)}))
@@ -84,15 +94,28 @@ async fn what_cannot_be_a_row_is_quarantined_and_the_rest_lands() -> anyhow::Res
     let (key, sql) = (stack.variable("FIREHOSE_ACCESS_KEY")?, stack.sql());
     let id = Uuid::new_v4();
     let records = [format!("not json\n{}", line(id, "2024-05-17T00:00:00Z"))];
-    for _ in 0..2 {
-        let (status, answer) = deliver(&stack, &key, "with-poison", &records).await?;
+    // The same bad line comes again, under another request id and in other company, and is kept once.
+    let other = [line(id, "2024-05-17T00:00:00Z"), "worse\nnot json".to_owned()];
+    for (request_id, records) in [
+        ("with-poison", &records[..]),
+        ("with-poison", &records[..]),
+        ("other", &other[..]),
+    ] {
+        let (status, answer) = deliver(&stack, &key, request_id, records).await?;
         ensure!(status == 200, "{status} {answer}");
     }
-    ensure!(sql.number("SELECT count() FROM analytics.events").await? == 1);
+    ensure!(sql.number("SELECT uniqExact(event_id) FROM analytics.events").await? == 1);
     let held = sql
-        .run("SELECT raw, request_id, reason != '' FROM analytics.events_quarantine")
+        .run("SELECT raw, request_id, reason != '' FROM analytics.events_quarantine ORDER BY raw")
         .await?;
-    ensure!(held == "not json\twith-poison\t1\n", "{held}");
+    ensure!(held == "not json\twith-poison\t1\nworse\tother\t1\n", "{held}");
+    // The table gives a row without an id the same one.
+    sql.run("INSERT INTO analytics.events_quarantine (stage, raw) SELECT 'json', 'not json'")
+        .await?;
+    let ids = sql
+        .number("SELECT uniqExact(id) FROM analytics.events_quarantine WHERE raw = 'not json'")
+        .await?;
+    ensure!(ids == 1, "the migration and the loader make other ids");
     stack.down().await
 }
 
@@ -153,4 +176,172 @@ async fn a_backfill_run_twice_stores_once() -> anyhow::Result<()> {
     }
     ensure!(counts[0] >= 4500 && counts[0] == counts[1], "{counts:?}");
     server.stop().await
+}
+
+/// A table that a materialized view fills counts each event once, too, when it has a dedup window.
+#[tokio::test]
+async fn a_view_on_the_table_counts_a_delivery_once() -> anyhow::Result<()> {
+    let stack = Stack::up_plain().await?;
+    let (key, sql) = (stack.variable("FIREHOSE_ACCESS_KEY")?, stack.sql());
+    sql.run(
+        "CREATE TABLE analytics.seen (name String, events UInt64) ENGINE = SummingMergeTree ORDER BY name
+         SETTINGS non_replicated_deduplication_window = 10000",
+    )
+    .await?;
+    sql.run(
+        "CREATE MATERIALIZED VIEW analytics.seen_view TO analytics.seen AS
+         SELECT toString(name) AS name, count() AS events FROM analytics.events GROUP BY name",
+    )
+    .await?;
+    let counts = async || -> anyhow::Result<(u64, u64)> {
+        let rows = sql.number("SELECT count() FROM analytics.events").await?;
+        Ok((rows, sql.number("SELECT sum(events) FROM analytics.seen").await?))
+    };
+    // Two months, two events each.
+    let delivery = |day: &str| -> Vec<String> {
+        ["2024-03", "2024-03", "2024-05", "2024-05"]
+            .iter()
+            .map(|month| line(Uuid::new_v4(), &format!("{month}-{day}T00:00:00Z")))
+            .collect()
+    };
+    let (first, other) = (delivery("01"), delivery("02"));
+    for (request_id, records) in [
+        ("a", &first),
+        ("a", &first),
+        ("b", &other),
+        ("c", &first),
+        ("b", &other),
+    ] {
+        let (status, answer) = deliver(&stack, &key, request_id, records).await?;
+        ensure!(status == 200, "{status} {answer}");
+    }
+    ensure!(counts().await? == (8, 8), "{:?}", counts().await?);
+    stack.kill("clickhouse").await?;
+    crate::process::eventually("the engine is back and the delivery is taken", async || {
+        let (status, _) = deliver(&stack, &key, "after-a-crash", &first).await?;
+        Ok((status == 200).then_some(()))
+    })
+    .await?;
+    ensure!(counts().await? == (8, 8), "after a restart: {:?}", counts().await?);
+    stack.down().await
+}
+
+#[tokio::test]
+async fn dates_over_more_months_than_an_insert_may_have_land() -> anyhow::Result<()> {
+    let stack = Stack::up_plain().await?;
+    let (key, sql) = (stack.variable("FIREHOSE_ACCESS_KEY")?, stack.sql());
+    let records: Vec<_> = (0..130)
+        .map(|month| {
+            line(
+                Uuid::new_v4(),
+                &format!("{}-{:02}-17T00:00:00Z", 2010 + month / 12, 1 + month % 12),
+            )
+        })
+        .collect();
+    for _ in 0..2 {
+        let (status, answer) = deliver(&stack, &key, "months", &records).await?;
+        ensure!(status == 200, "{status} {answer}");
+    }
+    let months = sql
+        .number("SELECT uniqExact(toYYYYMM(dt)) FROM analytics.events")
+        .await?;
+    ensure!(months == 130 && sql.number("SELECT count() FROM analytics.events").await? == 130);
+    stack.down().await
+}
+
+#[tokio::test]
+async fn rows_that_the_table_refuses_are_put_aside_and_the_rest_lands() -> anyhow::Result<()> {
+    let stack = Stack::up_plain().await?;
+    let (key, sql) = (stack.variable("FIREHOSE_ACCESS_KEY")?, stack.sql());
+    sql.run("ALTER TABLE analytics.events ADD CONSTRAINT few CHECK user_id < 1000")
+        .await?;
+    sql.run("ALTER TABLE analytics.events MODIFY COLUMN url FixedString(32)")
+        .await?;
+    let mut records: Vec<_> = (0..40)
+        .map(|day| {
+            line(
+                Uuid::new_v4(),
+                &format!("2024-{:02}-{:02}T00:00:00Z", 3 + day / 20, 1 + day % 20),
+            )
+        })
+        .collect();
+    let bad = [
+        (7, "violated_constraint", json!({"user_id": 5000})),
+        (8, "violated_constraint", json!({"user_id": 5001})),
+        (
+            33,
+            "too_large_string_size",
+            json!({"url": format!("http://shop.example/{}", "x".repeat(100))}),
+        ),
+    ];
+    for (at, _, other) in &bad {
+        records[*at] = line_with(Uuid::new_v4(), "2024-03-09T00:00:00Z", other.clone());
+    }
+    for request_id in ["poison", "poison", "again"] {
+        let (status, answer) = deliver(&stack, &key, request_id, &records).await?;
+        ensure!(status == 200, "{status} {answer}");
+    }
+    ensure!(sql.number("SELECT count() FROM analytics.events").await? == 37);
+    let held = sql
+        .run("SELECT stage, code, count() FROM analytics.events_quarantine GROUP BY stage, code ORDER BY code")
+        .await?;
+    ensure!(
+        held == "insert\ttoo_large_string_size\t1\ninsert\tviolated_constraint\t2\n",
+        "{held}"
+    );
+    let ids = sql
+        .run("SELECT JSONExtractString(raw, 'event_id') FROM analytics.events_quarantine")
+        .await?;
+    for (at, code, _) in &bad {
+        let event: Value = serde_json::from_str(&records[*at])?;
+        ensure!(ids.contains(event["event_id"].as_str().unwrap_or("?")), "{code}");
+    }
+    let log = std::fs::read_to_string(stack.dir().join("logs/loader.log"))?;
+    ensure!(
+        !log.contains("5001") && !log.contains("xxxxxxxx"),
+        "the log quotes the data"
+    );
+    stack.down().await
+}
+
+#[tokio::test]
+async fn a_missing_column_fails_the_delivery_and_puts_nothing_aside() -> anyhow::Result<()> {
+    let stack = Stack::up_plain().await?;
+    let (key, sql) = (stack.variable("FIREHOSE_ACCESS_KEY")?, stack.sql());
+    let records = [line(Uuid::new_v4(), "2024-05-17T00:00:00Z")];
+    sql.run("ALTER TABLE analytics.events RENAME COLUMN amount TO amount_away")
+        .await?;
+    let (status, answer) = deliver(&stack, &key, "early", &records).await?;
+    ensure!(status >= 500, "{status} {answer}");
+    ensure!(sql.number("SELECT count() FROM analytics.events_quarantine").await? == 0);
+    sql.run("ALTER TABLE analytics.events RENAME COLUMN amount_away TO amount")
+        .await?;
+    let (status, answer) = deliver(&stack, &key, "early", &records).await?;
+    ensure!(status == 200, "{status} {answer}");
+    ensure!(sql.number("SELECT count() FROM analytics.events").await? == 1);
+    stack.down().await
+}
+
+#[tokio::test]
+async fn a_field_of_a_megabyte_lands_beside_its_neighbours() -> anyhow::Result<()> {
+    let stack = Stack::up_plain().await?;
+    let (key, sql) = (stack.variable("FIREHOSE_ACCESS_KEY")?, stack.sql());
+    let long = line_with(
+        Uuid::new_v4(),
+        "2024-05-17T00:00:00Z",
+        json!({"obj_id": "x".repeat(1_000_000)}),
+    );
+    let broken = format!("{{\"obj_id\":\"{}", "y".repeat(1_000_000));
+    let records = [long, broken, line(Uuid::new_v4(), "2024-05-17T00:00:00Z")];
+    let (status, answer) = deliver(&stack, &key, "long", &records).await?;
+    ensure!(status == 200, "{status} {answer}");
+    let stored = sql
+        .run("SELECT count(), max(length(obj_id)) FROM analytics.events")
+        .await?;
+    ensure!(stored == "2\t1000000\n", "{stored}");
+    let held = sql
+        .run("SELECT code, length(raw) FROM analytics.events_quarantine")
+        .await?;
+    ensure!(held == "not_json\t1000011\n", "{held}");
+    stack.down().await
 }

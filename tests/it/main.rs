@@ -27,6 +27,8 @@ mod engine;
 mod firehose;
 mod loader;
 mod pipeline;
+mod quarantine;
+mod replay;
 mod schemathesis;
 mod secrets;
 mod warehouse;

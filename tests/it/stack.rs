@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use uuid::Uuid;
 
-use crate::process::{eventually, http, scratch, weir_ok, weir_ok_set};
+use crate::process::{eventually, http, run_weir, scratch, weir_ok, weir_ok_set};
 use crate::sql::Sql;
 
 /// What `weir up` writes to `run/stack.json`.
@@ -186,6 +186,16 @@ impl Stack {
     /// `weir <args>` against this stack.
     pub async fn weir(&self, args: &[&str]) -> anyhow::Result<String> {
         weir_ok(self.dir(), args).await
+    }
+
+    /// `weir <args>` against this stack: its exit code, standard output and standard error.
+    pub async fn try_weir(&self, args: &[&str]) -> anyhow::Result<(i32, String, String)> {
+        let output = run_weir(self.dir(), args).await?;
+        Ok((
+            output.status.code().context("ended by a signal")?,
+            String::from_utf8(output.stdout)?,
+            String::from_utf8_lossy(&output.stderr).into_owned(),
+        ))
     }
 
     /// `weir down`, which must leave nothing behind.

@@ -1,5 +1,7 @@
 //! The configured ClickHouse client, and what its failures mean.
 
+mod exception;
+
 use std::future::Future;
 use std::time::Duration;
 
@@ -7,6 +9,8 @@ use clickhouse::Client;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::config::Reader;
+
+pub use exception::Exception;
 
 /// Longest wait for one piece of a request to leave.
 pub const SEND_TIMEOUT: Duration = Duration::from_secs(10);
@@ -88,6 +92,11 @@ impl WarehouseError {
             WarehouseError::Refused { code, .. } => *code,
             WarehouseError::Unreachable(_) | WarehouseError::TimedOut(_) | WarehouseError::Garbled(_) => None,
         }
+    }
+
+    /// What was wrong with the data, when that is why ClickHouse refused it. Everything else may work later.
+    pub fn bad_data(&self) -> Option<Exception> {
+        self.exception().and_then(Exception::bad_data)
     }
 }
 

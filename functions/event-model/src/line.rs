@@ -73,6 +73,33 @@ impl From<Record> for Row {
     }
 }
 
+impl Row {
+    /// The line that the row was read from, without its line feed: the same fields, written as [`Record::write_line`] does.
+    pub fn to_line(&self) -> Vec<u8> {
+        let record = Record {
+            event_id: self.event_id,
+            // Out of range only for a row that was made by hand.
+            received_at: Timestamp::from_millisecond(self.received_at).unwrap_or_default(),
+            event: Event {
+                dt: self.dt,
+                name: self.name.clone(),
+                user_id: self.user_id,
+                url: self.url.clone(),
+                obj: self.obj.clone(),
+                obj_id: self.obj_id.clone(),
+                product_id: self.product_id,
+                amount: self.amount,
+                exp: self.exp.clone(),
+                event_id: None,
+            },
+        };
+        let mut line = Vec::new();
+        record.write_line(&mut line);
+        line.pop();
+        line
+    }
+}
+
 /// Why a line is not a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum LineError {

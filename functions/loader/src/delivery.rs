@@ -30,11 +30,32 @@ struct DeliveredRecord<'a> {
 
 /// What a delivery's lines are.
 #[derive(Debug, Default)]
-pub(crate) struct Lines {
+pub struct Lines {
     /// Those that are rows.
-    pub(crate) rows: Vec<Row>,
+    pub rows: Vec<Row>,
     /// Those that cannot be.
-    pub(crate) rejected: Vec<Rejected>,
+    pub rejected: Vec<Rejected>,
+}
+
+impl Lines {
+    /// Adds each line of a record's data, as a row or as what is wrong with it. Empty lines are nothing.
+    pub fn read(&mut self, data: &[u8]) {
+        for line in data
+            .split(|byte| *byte == b'\n')
+            .filter(|line| !line.trim_ascii().is_empty())
+        {
+            match Record::from_line(line) {
+                Ok(record) => self.rows.push(record.into()),
+                Err(error) => self.rejected.push(Rejected {
+                    stage: error.stage(),
+                    code: error.code(),
+                    reason: error.to_string(),
+                    field: error.field().unwrap_or_default(),
+                    raw: line.to_vec(),
+                }),
+            }
+        }
+    }
 }
 
 impl<'a> Delivery<'a> {
@@ -43,7 +64,7 @@ impl<'a> Delivery<'a> {
         serde_json::from_slice(body).map_err(Error::NotADelivery)
     }
 
-    /// Each line of each record, as a row or as what is wrong with it. Empty lines are nothing.
+    /// Each line of each record; see [`Lines::read`].
     pub(crate) fn lines(&self) -> Lines {
         let mut lines = Lines::default();
         for record in &self.records {
@@ -57,21 +78,7 @@ impl<'a> Delivery<'a> {
                 });
                 continue;
             };
-            for line in data
-                .split(|byte| *byte == b'\n')
-                .filter(|line| !line.trim_ascii().is_empty())
-            {
-                match Record::from_line(line) {
-                    Ok(record) => lines.rows.push(record.into()),
-                    Err(error) => lines.rejected.push(Rejected {
-                        stage: error.stage(),
-                        code: error.code(),
-                        reason: error.to_string(),
-                        field: error.field().unwrap_or_default(),
-                        raw: line.to_vec(),
-                    }),
-                }
-            }
+            lines.read(&data);
         }
         lines
     }

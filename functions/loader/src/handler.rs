@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use crate::context::Context;
 use crate::delivery::Delivery;
 use crate::error::{Error, MAX_INFLATED_BYTES};
-use crate::insert;
+use crate::store::{self, Stored};
 
 const ACCESS_KEY: &str = "x-amz-firehose-access-key";
 const REQUEST_ID: &str = "x-amz-firehose-request-id";
@@ -49,18 +49,13 @@ async fn deliver(context: &Context, request: &Request, now: Timestamp) -> Result
         return Err(Error::TwoRequestIds);
     }
     let lines = delivery.lines();
-    let (rows, rejected) = (lines.rows.len(), lines.rejected.len());
     let budget = deadline::remaining(request, now);
     if budget.is_zero() {
         return Err(Error::NoTime);
     }
-    let work = async {
-        insert::rows(&context.clickhouse, lines.rows, budget).await?;
-        insert::quarantine(&context.clickhouse, &lines.rejected, &delivery.request_id, budget).await
-    };
-    edge::clickhouse::within_all(budget, work).await?;
-    if rejected > 0 {
-        tracing::warn!(request_id = %delivery.request_id, rows, rejected, "some lines went to quarantine");
+    let Stored { rows, quarantined } = store::store(&context.clickhouse, lines, &delivery.request_id, budget).await?;
+    if quarantined > 0 {
+        tracing::warn!(request_id = %delivery.request_id, rows, quarantined, "some lines went to quarantine");
     } else {
         tracing::info!(request_id = %delivery.request_id, rows, "delivered");
     }
@@ -71,12 +66,13 @@ fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name)?.to_str().ok()
 }
 
+/// Writes why a delivery failed. Neither ClickHouse's text nor the parser's goes there: both may quote the data.
 fn log(error: &Error, request_id: &str) {
-    let source = std::error::Error::source(error).map(ToString::to_string);
+    let (code, reason) = (error.code(), error.message());
     if error.status().is_server_error() {
-        tracing::error!(request_id, code = error.code(), %error, source, "delivery failed");
+        tracing::error!(request_id, code, reason, "delivery failed");
     } else {
-        tracing::warn!(request_id, code = error.code(), %error, "delivery refused");
+        tracing::warn!(request_id, code, reason, "delivery refused");
     }
 }
 

@@ -23,9 +23,9 @@ use crate::native::{self, Block};
 const INSERT_EVENTS: &str = "INSERT INTO events (dt, name, user_id, url, obj, obj_id, product_id, amount, exp, event_id, \
                              received_at) FORMAT Native";
 
-/// The statement that a block of rejected lines follows.
-const INSERT_QUARANTINE: &str =
-    "INSERT INTO events_quarantine (stage, code, reason, field, raw, request_id) FORMAT Native";
+/// How many rows of one delivery may be refused one by one. Each costs some inserts to find, and a table that refuses more
+/// than so many is in a wrong state.
+pub const MAX_REFUSED: usize = 100;
 
 /// How much is handed to the connection at a time.
 const CHUNK_BYTES: usize = 1 << 20;
@@ -68,40 +68,72 @@ pub async fn rows(client: &Client, rows: Vec<Row>, limit: Duration) -> Result<()
     Ok(())
 }
 
-/// Keeps lines that cannot be rows. The same lines of the same request are kept once.
-pub async fn quarantine(
-    client: &Client,
-    rejected: &[Rejected],
-    request_id: &str,
-    limit: Duration,
-) -> Result<(), WarehouseError> {
-    if rejected.is_empty() {
-        return Ok(());
+/// As [`rows`], but a row that the table refuses does not cost its neighbours: it is found by halving its group, and given
+/// back. More than [`MAX_REFUSED`] of them are no bad rows but a table that refuses them all, and an error.
+pub async fn rows_apart(client: &Client, rows: Vec<Row>, limit: Duration) -> Result<Vec<Rejected>, WarehouseError> {
+    let mut refused = Vec::new();
+    for (month, rows) in months(rows) {
+        let mut parts = vec![rows];
+        while let Some(mut rows) = parts.pop() {
+            let group = Group::of(month, &rows);
+            let Err(error) = send(client, INSERT_EVENTS, group.block, &group.token, limit).await else {
+                continue;
+            };
+            let Some(exception) = error.bad_data() else {
+                return Err(error);
+            };
+            match &rows[..] {
+                [_] if refused.len() >= MAX_REFUSED => return Err(error),
+                [row] => refused.push(Rejected {
+                    stage: "insert",
+                    code: exception.name,
+                    // Not ClickHouse's own words: they may quote other rows.
+                    reason: format!("ClickHouse refused the row with exception {}", exception.number),
+                    field: "",
+                    raw: row.to_line(),
+                }),
+                _ => {
+                    let half = rows.split_off(rows.len() / 2);
+                    parts.push(half);
+                    parts.push(rows);
+                }
+            }
+        }
     }
-    let block = Bytes::from(quarantine_block(rejected, request_id));
-    let token = token("quarantine", &block);
-    send(client, INSERT_QUARANTINE, block, &token, limit).await
+    Ok(refused)
 }
 
 /// Groups rows by month, each group sorted by the table's sorting key.
 pub fn groups(rows: Vec<Row>) -> Vec<Group> {
+    months(rows)
+        .into_iter()
+        .map(|(month, rows)| Group::of(month, &rows))
+        .collect()
+}
+
+impl Group {
+    /// The group of sorted rows of one month.
+    fn of(month: u32, rows: &[Row]) -> Self {
+        let block = Bytes::from(rows_block(rows));
+        Group {
+            month,
+            rows: rows.len(),
+            token: token("events", &block),
+            block,
+        }
+    }
+}
+
+/// Rows by month, each month's sorted by the table's sorting key.
+fn months(rows: Vec<Row>) -> BTreeMap<u32, Vec<Row>> {
     let mut months: BTreeMap<u32, Vec<Row>> = BTreeMap::new();
     for row in rows {
         months.entry(month(row.dt)).or_default().push(row);
     }
+    for rows in months.values_mut() {
+        rows.sort_by(by_sorting_key);
+    }
     months
-        .into_iter()
-        .map(|(month, mut rows)| {
-            rows.sort_by(by_sorting_key);
-            let block = Bytes::from(rows_block(&rows));
-            Group {
-                month,
-                rows: rows.len(),
-                token: token("events", &block),
-                block,
-            }
-        })
-        .collect()
 }
 
 /// `ORDER BY (dt, name, obj, obj_id, event_id)`, and then whatever makes the order of any two different rows certain, so
@@ -165,32 +197,11 @@ fn rows_block(rows: &[Row]) -> Vec<u8> {
     block.finish()
 }
 
-fn quarantine_block(rejected: &[Rejected], request_id: &str) -> Vec<u8> {
-    let mut block = Block::new(6, rejected.len());
-    block.column("stage", "String", rejected, |out, line| {
-        native::string(out, line.stage.as_bytes())
-    });
-    block.column("code", "String", rejected, |out, line| {
-        native::string(out, line.code.as_bytes())
-    });
-    block.column("reason", "String", rejected, |out, line| {
-        native::string(out, line.reason.as_bytes())
-    });
-    block.column("field", "String", rejected, |out, line| {
-        native::string(out, line.field.as_bytes())
-    });
-    block.column("raw", "String", rejected, |out, line| native::string(out, &line.raw));
-    block.column("request_id", "String", rejected, |out, _| {
-        native::string(out, request_id.as_bytes())
-    });
-    block.finish()
-}
-
-fn token(table: &str, block: &[u8]) -> String {
+pub(crate) fn token(table: &str, block: &[u8]) -> String {
     format!("weir-{table}-{:032x}", XxHash3_128::oneshot(block))
 }
 
-async fn send(
+pub(crate) async fn send(
     client: &Client,
     statement: &str,
     block: Bytes,
@@ -204,6 +215,8 @@ async fn send(
         .with_setting("async_insert", "0")
         .with_setting("insert_deduplicate", "1")
         .with_setting("insert_deduplication_token", token)
+        // A view on the table recognises what it has had, too. It needs a dedup window on its own table.
+        .with_setting("deduplicate_blocks_in_dependent_materialized_views", "1")
         // The block is to be stored as it is sent: a split would be several blocks under one token.
         .with_setting("max_insert_block_size", "10000000")
         .with_setting("input_format_native_allow_types_conversion", "1");

@@ -11,7 +11,11 @@ mod error;
 mod handler;
 pub mod insert;
 pub mod native;
+mod quarantine;
+mod store;
 
 pub use context::{Config, Context};
+pub use delivery::Lines;
 pub use error::Error;
 pub use handler::handle;
+pub use store::{Stored, store};

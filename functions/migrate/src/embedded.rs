@@ -4,10 +4,16 @@ use crate::error::SetError;
 use crate::set::MigrationSet;
 
 /// Every file of `migrations/`, oldest first. A new migration is added here.
-const FILES: &[(&str, &str)] = &[(
-    "0001_create_events.sql",
-    include_str!("../../../migrations/0001_create_events.sql"),
-)];
+const FILES: &[(&str, &str)] = &[
+    (
+        "0001_create_events.sql",
+        include_str!("../../../migrations/0001_create_events.sql"),
+    ),
+    (
+        "0002_replay_quarantine.sql",
+        include_str!("../../../migrations/0002_replay_quarantine.sql"),
+    ),
+];
 
 /// The migrations of this build.
 pub fn embedded() -> Result<MigrationSet, SetError> {

@@ -8,6 +8,8 @@ mod firehose;
 mod generate;
 mod migrate;
 mod project;
+mod quarantine;
+mod replay;
 mod report;
 mod test;
 mod tools;
@@ -40,6 +42,10 @@ enum Command {
     Dbt(dbt::Args),
     /// Send the demo shop's traffic
     Generate(Box<generate::Args>),
+    /// Look at, correct and replay what could not become a row
+    Quarantine(quarantine::Args),
+    /// Replay what Firehose gave up on, from its backup
+    Replay(replay::Args),
     /// Serve ClickHouse's HTTP interface over the embedded engine
     Clickhouse(clickhouse::Args),
     /// Serve the Firehose API and deliver to an HTTP endpoint
@@ -56,6 +62,8 @@ async fn main() -> ExitCode {
         Command::Migrate(args) => migrate::run(args).await,
         Command::Dbt(args) => dbt::run(args).await,
         Command::Generate(args) => generate::run(*args).await,
+        Command::Quarantine(args) => quarantine::run(args).await,
+        Command::Replay(args) => replay::run(args).await,
         Command::Clickhouse(args) => clickhouse::run(args).await,
         Command::Firehose(args) => firehose::run(*args).await,
     };

@@ -50,6 +50,11 @@ impl Project {
         self.state.join("run")
     }
 
+    /// Which objects of a backup were replayed.
+    pub(crate) fn replayed(&self) -> PathBuf {
+        self.state.join("replay")
+    }
+
     /// One log file a process.
     pub(crate) fn logs(&self) -> PathBuf {
         self.state.join("logs")

@@ -63,6 +63,22 @@ impl Step {
         }
     }
 
+    /// Turns the spinner into a bar of that many things, in a terminal.
+    pub(crate) fn expect_items(&self, total: usize) {
+        let Some(bar) = &self.bar else { return };
+        bar.set_length(total as u64);
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {wide_bar} {pos}/{len} ({elapsed})") {
+            bar.set_style(style);
+        }
+    }
+
+    /// How many of them are done.
+    pub(crate) fn at_item(&self, done: usize) {
+        if let Some(bar) = &self.bar {
+            bar.set_position(done as u64);
+        }
+    }
+
     /// How far it is.
     pub(crate) fn at_bytes(&self, done: u64) {
         if let Some(bar) = &self.bar {

@@ -119,3 +119,10 @@ proptest! {
         let _ = Record::from_line(&line[..at]);
     }
 }
+
+#[test]
+fn a_row_gives_its_line_back() {
+    let line = line(&record());
+    let row = Row::from(Record::from_line(line.as_bytes()).unwrap());
+    assert_eq!(row.to_line(), line.trim_end().as_bytes());
+}

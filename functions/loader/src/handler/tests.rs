@@ -10,7 +10,10 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 
+use event_model::Row;
+
 use super::*;
+use crate::insert;
 
 /// `{…}` lines of one event each, in two months, and one line that is none, in base64.
 fn delivery() -> String {
@@ -30,6 +33,9 @@ fn delivery() -> String {
         .encode([line(1, 5), "broken\n".to_owned(), line(2, 6), line(3, 5)].concat());
     json!({ "requestId": "r-1", "timestamp": 1, "records": [{ "data": data }] }).to_string()
 }
+
+/// Stands for a 500 with an exception that blames the data.
+const REFUSES_DATA: u16 = 999;
 
 struct Fake {
     context: Context,
@@ -100,16 +106,20 @@ async fn insert(
     let (parts, body) = request.into_parts();
     body.collect().await?;
     let request = http::Request::from_parts(parts, Body::Empty);
-    let parameter = |name| edge::route::query(&request, name).unwrap();
-    inserts
-        .lock()
-        .unwrap()
-        .push((parameter("query"), parameter("insert_deduplication_token")));
+    let parameter = |name| edge::route::query(&request, name);
+    // The question which ids are in quarantine: none is.
+    let Some(token) = parameter("insert_deduplication_token") else {
+        return Ok(hyper::Response::new(Full::default()));
+    };
+    inserts.lock().unwrap().push((parameter("query").unwrap(), token));
     let status = statuses.lock().unwrap().pop_front().unwrap_or(200);
-    let text = if status == 200 {
-        ""
-    } else {
-        "Code: 241. DB::Exception: Memory limit exceeded for 'secret data'"
+    let (status, text) = match status {
+        200 => (200, ""),
+        REFUSES_DATA => (500, "Code: 469. DB::Exception: Constraint is violated at 'secret data'"),
+        _ => (
+            status,
+            "Code: 241. DB::Exception: Memory limit exceeded for 'secret data'",
+        ),
     };
     let mut response = hyper::Response::new(Full::new(Bytes::from(text)));
     *response.status_mut() = StatusCode::from_u16(status).unwrap();
@@ -161,6 +171,41 @@ async fn what_clickhouse_refuses_is_delivered_again() {
     assert_eq!(body["errorMessage"], "ClickHouse refused the rows with exception 241");
     assert_eq!(body["requestId"], "r-1");
     assert_eq!(fake.tables().len(), 2);
+}
+
+/// May is refused; then its second half; what is left of that goes to quarantine.
+#[tokio::test]
+async fn a_row_that_the_table_refuses_is_found_and_kept() {
+    let fake = Fake::start([REFUSES_DATA, 200, REFUSES_DATA]).await;
+    let (status, body) = fake.deliver(post(), delivery()).await;
+    assert_eq!(status, 200, "{body}");
+    assert_eq!(
+        fake.tables(),
+        ["events", "events", "events", "events", "events_quarantine"],
+        "all of May, its halves, June, quarantine"
+    );
+}
+
+#[tokio::test]
+async fn a_table_that_refuses_everything_is_no_matter_of_rows() {
+    let rows = (0..=insert::MAX_REFUSED).map(|id| Row {
+        dt: 1_700_000_000,
+        name: String::new(),
+        user_id: 1,
+        url: String::new(),
+        obj: String::new(),
+        obj_id: String::new(),
+        product_id: 0,
+        amount: 0.0,
+        exp: Vec::new(),
+        event_id: uuid::Uuid::from_u128(id as u128),
+        received_at: 0,
+    });
+    let fake = Fake::start(std::iter::repeat_n(REFUSES_DATA, 1_000)).await;
+    let limit = std::time::Duration::from_secs(60);
+    let refused = insert::rows_apart(&fake.context.clickhouse, rows.collect(), limit).await;
+    assert_eq!(refused.unwrap_err().exception(), Some(469));
+    assert!(fake.tables().len() <= 2 * insert::MAX_REFUSED + 2);
 }
 
 #[tokio::test]

@@ -34,6 +34,7 @@ use url::Url;
 use backfill::Backfill;
 use disorder::{Disorder, Numbered};
 use report::{LatencyReport, Report};
+pub(crate) use send::causes;
 use send::{Parcel, Patience, Sender};
 use shop::{Plan, Shop};
 use totals::Totals;

@@ -305,7 +305,7 @@ fn excerpt(body: &[u8]) -> String {
 }
 
 /// An error with its causes: reqwest's own message leaves out the one that helps.
-pub(super) fn causes(error: &dyn std::error::Error) -> String {
+pub(crate) fn causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(inner) = cause {

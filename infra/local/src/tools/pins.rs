@@ -17,6 +17,7 @@ pub(super) const PYTHON_CLIENTS: &[&str] = &[
     "boto3==1.44.5",
     "clickhouse-connect==1.12.0",
     "openapi-spec-validator==0.9.0",
+    "moto[s3,server]==5.2.5",
 ];
 /// ClickHouse's JavaScript client, for the same, and what drives a browser. Puppeteer 24 is the last that runs on Node 20;
 /// `-core` is the one that downloads no browser.

@@ -1,0 +1,120 @@
+//! `weir replay`: what Firehose gave up on, from its backup to the tables.
+//!
+//! `source` finds the objects, in a folder or in S3; `done` remembers which are finished, so that an interrupted run goes on
+//! where it was. The work itself is the function `replay`'s library.
+
+mod done;
+mod source;
+
+use std::process::ExitCode;
+
+use ::replay::handler::DELIVERY_LIMIT;
+use ::replay::{Contents, Outcome};
+use anyhow::Context as _;
+use edge::clickhouse::ClickHouseConfig;
+
+use self::done::Done;
+use self::source::Source;
+use crate::project::Project;
+use crate::report::{self, Step};
+use crate::warehouse::WarehouseArgs;
+
+const AFTER_HELP: &str = "\
+A source is a file, a folder with everything below it, or s3://bucket/prefix (AWS_REGION, AWS_ACCESS_KEY_ID, \
+AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN and AWS_ENDPOINT_URL_S3 say where and as whom). Objects hold Firehose's error records, \
+gzip or not. What was stored already is recognised: replaying again changes nothing. Objects that were finished are \
+remembered and passed over.
+
+Exit code: 0 when everything was replayed, 1 when anything could not be.";
+
+/// Arguments of the command.
+#[derive(clap::Args)]
+#[command(after_help = AFTER_HELP)]
+pub(crate) struct Args {
+    /// Files, folders or s3:// addresses [default: the local Firehose's backup]
+    #[arg(value_name = "SOURCE")]
+    sources: Vec<String>,
+    /// Replay objects that were finished before, too
+    #[arg(long)]
+    again: bool,
+    #[command(flatten)]
+    warehouse: WarehouseArgs,
+}
+
+/// Runs the command.
+pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let project = Project::find()?;
+    let warehouse = args.warehouse.config(&project)?;
+    let client = warehouse.client();
+    let mut sources = args.sources;
+    if sources.is_empty() {
+        sources.push(project.data("firehose").join("backup").display().to_string());
+    }
+    let mut objects = Vec::new();
+    for source in &sources {
+        objects.extend(Source::open(source)?.objects().await?);
+    }
+    let mut done = Done::open(&project.replayed(), &target(&warehouse))?;
+    let total: u64 = objects.iter().map(|object| object.bytes).sum();
+    let step = Step::begin(format!("{} objects: replay", objects.len()));
+    step.expect_bytes(total);
+    let (mut bytes, mut before, mut failed) = (0, 0, 0);
+    let mut sum = Outcome::default();
+    for object in &objects {
+        bytes += object.bytes;
+        if !args.again && done.holds(&object.identity) {
+            before += 1;
+            step.at_bytes(bytes);
+            continue;
+        }
+        let content = object.read().await?;
+        match Contents::read(&content) {
+            Err(error) => {
+                failed += 1;
+                report::say(format!("{}: {error}", object.name));
+            }
+            Ok(contents) => {
+                for wrong in &contents.undecodable {
+                    report::say(format!("{}: {wrong}", object.name));
+                }
+                let outcome = ::replay::store(&client, contents, &object.name, DELIVERY_LIMIT)
+                    .await
+                    .map_err(|error| {
+                        let exception = error.exception();
+                        let error = anyhow::Error::new(error);
+                        match exception {
+                            Some(number) => error.context(format!("ClickHouse's exception {number}")),
+                            None => error,
+                        }
+                    })
+                    .with_context(|| format!("{} was not replayed: run the same again", object.name))?;
+                sum.add(outcome);
+                // One that holds what cannot be read is not finished: it is named again the next time.
+                if outcome.undecodable == 0 {
+                    done.add(&object.identity)?;
+                }
+            }
+        }
+        step.at_bytes(bytes);
+    }
+    step.done();
+    report::print(format!(
+        "{} objects replayed, {before} before, {failed} unreadable; {} records: {} rows, {} lines in quarantine, {} lines \
+         that are no record",
+        objects.len() - before - failed,
+        sum.records,
+        sum.rows,
+        sum.quarantined,
+        sum.undecodable
+    ));
+    Ok(if failed + sum.undecodable == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// What is finished is finished for one database of one server.
+fn target(warehouse: &ClickHouseConfig) -> String {
+    format!("{} {}", warehouse.url.trim_end_matches('/'), warehouse.database)
+}
