@@ -2,6 +2,7 @@
 //!
 //! This file is the map of the commands; each lives in the module of its name.
 
+mod chaos;
 mod clickhouse;
 mod dbt;
 mod firehose;
@@ -40,6 +41,8 @@ enum Command {
     Dbt(dbt::Args),
     /// Send the demo shop's traffic
     Generate(Box<generate::Args>),
+    /// Break a stack of its own under known traffic, and prove that nothing is lost and nothing counted twice
+    Chaos(chaos::Args),
     /// Serve ClickHouse's HTTP interface over the embedded engine
     Clickhouse(clickhouse::Args),
     /// Serve the Firehose API and deliver to an HTTP endpoint
@@ -56,6 +59,7 @@ async fn main() -> ExitCode {
         Command::Migrate(args) => migrate::run(args).await,
         Command::Dbt(args) => dbt::run(args).await,
         Command::Generate(args) => generate::run(*args).await,
+        Command::Chaos(args) => chaos::run(args).await,
         Command::Clickhouse(args) => clickhouse::run(args).await,
         Command::Firehose(args) => firehose::run(*args).await,
     };
