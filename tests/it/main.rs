@@ -17,6 +17,7 @@ mod process;
 mod sql;
 mod stack;
 
+mod chaos;
 mod clients;
 mod command_line;
 mod contract;

@@ -89,11 +89,7 @@ impl Conductor {
                         report::say(format!("{}: {error:#}", planned.fault));
                         continue;
                     }
-                    let stack = Arc::clone(&self.stack);
-                    lasting.spawn(async move {
-                        tokio::time::sleep(Duration::from_millis(ms)).await;
-                        lift(&stack);
-                    });
+                    lasting.spawn(fill_disk(Arc::clone(&self.stack), bytes, Duration::from_millis(ms)));
                 }
                 Fault::Poison { lines, seed } => {
                     let lines = poison::lines(seed, lines);
@@ -171,6 +167,19 @@ fn end(stack: &Apart, victim: Victim, how: End) {
         End::Killed => stack.kill(victim.name()),
         End::Deployed => stack.deploy(victim.name()),
     }
+}
+
+/// Keeps the disk full for a while, for a Firehose that is started meanwhile too.
+async fn fill_disk(stack: Arc<Apart>, bytes: u64, how_long: Duration) {
+    let filling = async {
+        loop {
+            // One that has just ended has nothing to write.
+            let _ = stack.limit_file_size(Victim::Firehose.name(), Some(bytes));
+            tokio::time::sleep(POLL).await;
+        }
+    };
+    let _: Result<(), _> = tokio::time::timeout(how_long, filling).await;
+    lift(&stack);
 }
 
 fn lift(stack: &Apart) {

@@ -24,7 +24,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -214,20 +214,26 @@ async fn go(
         verbose: args.verbose,
         begun: AtomicUsize::new(0),
     };
-    let faulty = tokio::select! {
-        faulty = faults_and_traffic(args, plan, &called.events, &conductor) => faulty,
-        why = stack.lost() => Err(why),
+    let copies = AtomicU64::new(0);
+    let work = async {
+        let without_effect = faults_and_traffic(args, plan, &called.events, &conductor).await?;
+        let step = Step::begin("wait until everything is delivered");
+        conductor.drained().await?;
+        step.done();
+        anyhow::Ok(without_effect)
     };
-    let without_effect = faulty?;
-    let step = Step::begin("wait until everything is delivered");
-    conductor.drained().await?;
-    step.done();
+    let without_effect = tokio::select! {
+        done = work => done?,
+        why = stack.lost() => return Err(why),
+        never = warehouse::most_copies(&http, &urls.clickhouse, &copies) => match never {},
+    };
 
     let step = Step::begin("compare");
     if args.sabotage {
         warehouse::sabotage(&http, &urls.clickhouse).await?;
     }
-    let stored = warehouse::read(&http, &urls.clickhouse, &folder.join("data/firehose/backup")).await?;
+    let mut stored = warehouse::read(&http, &urls.clickhouse, &folder.join("data/firehose/backup")).await?;
+    stored.copies = copies.into_inner();
     let book = ledger.take();
     let tally = Tally::of(&book, &stored);
     step.done();

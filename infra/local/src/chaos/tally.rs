@@ -13,8 +13,8 @@ pub(super) struct Stored {
     pub(super) seen: HashMap<Uuid, u64>,
     /// Rows that carry no id of ours.
     pub(super) strangers: u64,
-    /// Rows on disk, copies that are not merged yet included.
-    pub(super) rows: u64,
+    /// The most copies of rows that were on disk at a time.
+    pub(super) copies: u64,
     /// Different lines in quarantine.
     pub(super) quarantined: HashSet<Vec<u8>>,
     /// Events in the backup: Firehose gave up on them.
@@ -52,7 +52,7 @@ pub(super) struct Tally {
     pub(super) unacknowledged: u64,
     /// Of these, stored.
     pub(super) unacknowledged_but_stored: u64,
-    /// Rows that merging has yet to remove: a client's retry, or a delivery that was not recognised.
+    /// The most rows on disk at a time that merging had yet to remove: an event that its client sent again, mostly.
     pub(super) copies_before_merging: u64,
     /// Stored, and never sent.
     pub(super) strangers: u64,
@@ -67,6 +67,7 @@ impl Tally {
             sent: book.events.len() as u64,
             strangers: stored.strangers,
             wrong_answers: book.wrong_answers.len() as u64,
+            copies_before_merging: stored.copies,
             ..Self::default()
         };
         for (id, known) in &book.events {
@@ -74,8 +75,6 @@ impl Tally {
             tally.note(known, seen, stored.given_up.contains(id));
         }
         tally.strangers += stored.seen.keys().filter(|id| !book.events.contains_key(id)).count() as u64;
-        let counted: u64 = stored.seen.values().sum::<u64>() + stored.strangers;
-        tally.copies_before_merging = stored.rows.saturating_sub(counted);
         for (line, _) in book.poison.iter().filter(|(_, acknowledged)| **acknowledged) {
             tally.poison += 1;
             if stored.quarantined.contains(line) || stored.poison_given_up.contains(line) {
@@ -166,7 +165,7 @@ impl Tally {
             row(
                 "copies before merging",
                 self.copies_before_merging,
-                "rows on disk that readers do not count",
+                "on disk at a time at most; readers do not count them",
             ),
             must_be_none("never sent", self.strangers, "stored, and nobody sent it"),
             must_be_none(
@@ -200,7 +199,6 @@ mod tests {
     fn stored(times: u64) -> Stored {
         Stored {
             seen: HashMap::from([(ID, times), (Uuid::from_u128(1), 1)]),
-            rows: times + 1,
             ..Stored::default()
         }
     }
@@ -215,7 +213,6 @@ mod tests {
     fn what_is_lost_or_doubled_is_found() {
         let nowhere = Stored {
             seen: HashMap::from([(Uuid::from_u128(1), 1)]),
-            rows: 1,
             ..Stored::default()
         };
         check(GOOD, &nowhere, |tally| tally.lost, false);
@@ -233,7 +230,7 @@ mod tests {
             ..stored(0)
         };
         check(GOOD, &backup, |tally| tally.given_up, true);
-        let copies = Stored { rows: 3, ..stored(1) };
+        let copies = Stored { copies: 1, ..stored(1) };
         check(GOOD, &copies, |tally| tally.copies_before_merging, true);
     }
 
