@@ -65,7 +65,10 @@ async fn the_same_seed_plans_the_same() -> anyhow::Result<()> {
             .await?
             .starts_with(one.trim_end())
     );
-    let kinds: BTreeSet<&str> = one.lines().filter_map(|line| line.split("  ").nth(1)).collect();
+    let kinds: BTreeSet<&str> = one
+        .lines()
+        .filter_map(|line| Some(line.split_once(" s  ")?.1))
+        .collect();
     ensure!(kinds.len() > 20, "{one}");
     Ok(())
 }

@@ -87,21 +87,21 @@ fn refusal(way: Way, request: &Whole, status: u16, code: u16) -> Answer {
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
     let mut headers = HeaderMap::new();
     let (content_type, body) = match way {
-        Way::ToFirehose => (
+        Way::Firehose => (
             "application/x-amz-json-1.1",
             json!({ "__type": "ServiceUnavailableException", "message": "Slow down." }).to_string(),
         ),
-        Way::ToLoader => {
+        Way::Loader => {
             let id = request.head.headers.get(REQUEST_ID).and_then(|id| id.to_str().ok());
             let body = json!({ "requestId": id.unwrap_or_default(), "timestamp": 0, "errorMessage": "refused" });
             ("application/json", body.to_string())
         }
-        Way::ToClickhouse => {
+        Way::Clickhouse => {
             headers.insert("x-clickhouse-exception-code", HeaderValue::from(code));
             let text = format!("Code: {code}. DB::Exception: not now. (version 26.7)\n");
             ("text/plain; charset=UTF-8", text)
         }
-        Way::ToEvents => ("text/plain", "Internal Server Error".to_owned()),
+        Way::Events => ("text/plain", "Internal Server Error".to_owned()),
     };
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     Answer {

@@ -15,27 +15,27 @@ use rand_chacha::ChaCha8Rng;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Way {
     /// From the clients to the function `events`.
-    ToEvents,
+    Events,
     /// From `events` to Firehose.
-    ToFirehose,
+    Firehose,
     /// From Firehose to the function `loader`.
-    ToLoader,
+    Loader,
     /// From `loader` to ClickHouse.
-    ToClickhouse,
+    Clickhouse,
 }
 
 impl Way {
     /// All of them, in the order of the flow.
-    pub(super) const ALL: [Self; 4] = [Self::ToEvents, Self::ToFirehose, Self::ToLoader, Self::ToClickhouse];
+    pub(super) const ALL: [Self; 4] = [Self::Events, Self::Firehose, Self::Loader, Self::Clickhouse];
 }
 
 impl fmt::Display for Way {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(match self {
-            Self::ToEvents => "clients → events",
-            Self::ToFirehose => "events → Firehose",
-            Self::ToLoader => "Firehose → loader",
-            Self::ToClickhouse => "loader → ClickHouse",
+            Self::Events => "clients → events",
+            Self::Firehose => "events → Firehose",
+            Self::Loader => "Firehose → loader",
+            Self::Clickhouse => "loader → ClickHouse",
         })
     }
 }
@@ -122,7 +122,7 @@ impl Fault {
     pub(super) fn kind(&self) -> String {
         match self {
             Self::Requests { way, mischief, .. } => match mischief {
-                Mischief::Refuse { .. } if *way == Way::ToFirehose => format!("{way}: throttled"),
+                Mischief::Refuse { .. } if *way == Way::Firehose => format!("{way}: throttled"),
                 Mischief::Refuse { .. } => format!("{way}: refused"),
                 Mischief::Delay { .. } => format!("{way}: slow"),
                 Mischief::LoseAnswer => format!("{way}: done, answer lost"),
@@ -215,7 +215,7 @@ fn deck(random: &mut ChaCha8Rng) -> Vec<Fault> {
     use Mischief::{
         Cut, Delay, End as Ends, Hold, Late, LoseAnswer, OtherId, Partial, Refuse, Twice, TwiceAtOnce, Withhold,
     };
-    use Way::{ToClickhouse, ToEvents, ToFirehose, ToLoader};
+    use Way::{Clickhouse, Events, Firehose, Loader};
     let requests = |way, mischief, requests| Fault::Requests {
         way,
         mischief,
@@ -223,58 +223,58 @@ fn deck(random: &mut ChaCha8Rng) -> Vec<Fault> {
     };
     let (status, code) = EXCEPTIONS[random.random_range(0..EXCEPTIONS.len())];
     let mut deck = vec![
-        requests(ToEvents, LoseAnswer, random.random_range(3..=15)),
-        requests(ToEvents, Cut, random.random_range(2..=8)),
+        requests(Events, LoseAnswer, random.random_range(3..=15)),
+        requests(Events, Cut, random.random_range(2..=8)),
         Fault::Unreachable {
-            way: ToEvents,
+            way: Events,
             ms: random.random_range(300..=1500),
         },
         requests(
-            ToFirehose,
+            Firehose,
             Partial {
                 percent: random.random_range(20..=80),
                 seed: random.random(),
             },
             random.random_range(5..=30),
         ),
-        requests(ToFirehose, Refuse { status: 503, code: 0 }, random.random_range(3..=20)),
-        requests(ToFirehose, LoseAnswer, random.random_range(2..=8)),
-        requests(ToFirehose, Cut, random.random_range(2..=5)),
+        requests(Firehose, Refuse { status: 503, code: 0 }, random.random_range(3..=20)),
+        requests(Firehose, LoseAnswer, random.random_range(2..=8)),
+        requests(Firehose, Cut, random.random_range(2..=5)),
         Fault::Unreachable {
-            way: ToFirehose,
+            way: Firehose,
             ms: random.random_range(300..=2000),
         },
-        requests(ToLoader, LoseAnswer, random.random_range(1..=3)),
-        requests(ToLoader, Twice, random.random_range(1..=4)),
-        requests(ToLoader, TwiceAtOnce, random.random_range(1..=3)),
+        requests(Loader, LoseAnswer, random.random_range(1..=3)),
+        requests(Loader, Twice, random.random_range(1..=4)),
+        requests(Loader, TwiceAtOnce, random.random_range(1..=3)),
         requests(
-            ToLoader,
+            Loader,
             Late {
                 ms: random.random_range(1000..=12_000),
             },
             random.random_range(1..=3),
         ),
-        requests(ToLoader, OtherId, random.random_range(1..=3)),
-        requests(ToLoader, Hold, random.random_range(1..=3)),
-        requests(ToLoader, Cut, random.random_range(1..=2)),
-        requests(ToLoader, Refuse { status: 500, code: 0 }, random.random_range(1..=3)),
+        requests(Loader, OtherId, random.random_range(1..=3)),
+        requests(Loader, Hold, random.random_range(1..=3)),
+        requests(Loader, Cut, random.random_range(1..=2)),
+        requests(Loader, Refuse { status: 500, code: 0 }, random.random_range(1..=3)),
         Fault::Unreachable {
-            way: ToLoader,
+            way: Loader,
             ms: random.random_range(300..=2000),
         },
-        requests(ToClickhouse, Refuse { status, code }, random.random_range(2..=6)),
+        requests(Clickhouse, Refuse { status, code }, random.random_range(2..=6)),
         requests(
-            ToClickhouse,
+            Clickhouse,
             Delay {
                 ms: random.random_range(500..=4000),
             },
             random.random_range(2..=5),
         ),
-        requests(ToClickhouse, LoseAnswer, random.random_range(1..=4)),
-        requests(ToClickhouse, Withhold, 1),
-        requests(ToClickhouse, Cut, random.random_range(1..=3)),
+        requests(Clickhouse, LoseAnswer, random.random_range(1..=4)),
+        requests(Clickhouse, Withhold, 1),
+        requests(Clickhouse, Cut, random.random_range(1..=3)),
         Fault::Unreachable {
-            way: ToClickhouse,
+            way: Clickhouse,
             ms: random.random_range(500..=3000),
         },
         Fault::DiskFull {
@@ -287,15 +287,15 @@ fn deck(random: &mut ChaCha8Rng) -> Vec<Fault> {
         },
     ];
     for (way, victim, how) in [
-        (ToEvents, Victim::Events, End::Killed),
-        (ToEvents, Victim::Events, End::Deployed),
-        (ToFirehose, Victim::Firehose, End::Killed),
-        (ToLoader, Victim::Firehose, End::Killed),
-        (ToLoader, Victim::Firehose, End::Deployed),
-        (ToLoader, Victim::Loader, End::Killed),
-        (ToClickhouse, Victim::Loader, End::Killed),
-        (ToClickhouse, Victim::Loader, End::Deployed),
-        (ToClickhouse, Victim::Clickhouse, End::Killed),
+        (Events, Victim::Events, End::Killed),
+        (Events, Victim::Events, End::Deployed),
+        (Firehose, Victim::Firehose, End::Killed),
+        (Loader, Victim::Firehose, End::Killed),
+        (Loader, Victim::Firehose, End::Deployed),
+        (Loader, Victim::Loader, End::Killed),
+        (Clickhouse, Victim::Loader, End::Killed),
+        (Clickhouse, Victim::Loader, End::Deployed),
+        (Clickhouse, Victim::Clickhouse, End::Killed),
     ] {
         let after_ms = random.random_range(0..=60);
         deck.push(requests(way, Ends { victim, how, after_ms }, 1));

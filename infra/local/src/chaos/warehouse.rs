@@ -76,12 +76,15 @@ pub(super) async fn most_copies(http: &reqwest::Client, url: &str, most: &Atomic
 
 /// Takes away one acknowledged event and doubles another, so that a check can be seen to fail.
 pub(super) async fn sabotage(http: &reqwest::Client, clickhouse: &str) -> anyhow::Result<()> {
-    let doubled =
-        "INSERT INTO events SELECT * REPLACE (generateUUIDv4() AS event_id) FROM events ORDER BY event_id DESC LIMIT 1";
-    let lost =
-        "ALTER TABLE events DELETE WHERE event_id = (SELECT min(event_id) FROM events) SETTINGS mutations_sync = 2";
+    let two = "SELECT DISTINCT event_id FROM events ORDER BY event_id LIMIT 2 FORMAT TabSeparated";
+    let two = query(http, clickhouse, two).await?;
+    let (doubled, lost) = two.trim().split_once('\n').context("two events")?;
+    let doubled = format!(
+        "INSERT INTO events SELECT * REPLACE (generateUUIDv4() AS event_id) FROM events FINAL WHERE event_id = '{doubled}'"
+    );
+    let lost = format!("ALTER TABLE events DELETE WHERE event_id = '{lost}' SETTINGS mutations_sync = 2");
     for statement in [doubled, lost] {
-        query(http, clickhouse, statement).await?;
+        query(http, clickhouse, &statement).await?;
     }
     Ok(())
 }
