@@ -68,9 +68,9 @@ Exit code: 0 when nothing is lost, nothing is counted twice, and the quarantine 
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Args {
-    /// Minutes of traffic and faults; starting and healing come on top
-    #[arg(long, value_name = "N", default_value_t = 2, value_parser = value_parser!(u64).range(1..=1440))]
-    minutes: u64,
+    /// Minutes of traffic and faults, such as 20 or 0.5; starting and healing come on top
+    #[arg(long, value_name = "N", default_value_t = 2.0, value_parser = minutes)]
+    minutes: f64,
     /// Another seed is another schedule and other traffic
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
@@ -97,13 +97,21 @@ pub(crate) struct Args {
     sabotage: bool,
 }
 
+fn minutes(text: &str) -> Result<f64, String> {
+    text.parse()
+        .ok()
+        .filter(|value| (0.05..=1440.0).contains(value))
+        .ok_or_else(|| "not a number from 0.05 to 1440".to_owned())
+}
+
 impl Args {
     fn length(&self) -> Duration {
-        Duration::from_secs(self.minutes * 60)
+        Duration::from_secs_f64(self.minutes * 60.0)
     }
 
     fn events(&self) -> u64 {
-        self.events.unwrap_or(self.minutes * EVENTS_A_MINUTE)
+        let by_length = self.length().as_millis() * u128::from(EVENTS_A_MINUTE) / 60_000;
+        self.events.unwrap_or(u64::try_from(by_length).unwrap_or(u64::MAX))
     }
 }
 

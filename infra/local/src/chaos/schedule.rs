@@ -2,7 +2,7 @@
 //! seed and length plan the same faults.
 //!
 //! Faults are dealt from a shuffled deck that holds each kind once, and shuffled anew when it is empty: a run of a minute
-//! meets nearly every kind, a longer one meets each in ever other neighbourhoods.
+//! meets every kind, a longer one meets each again beside others.
 
 use std::fmt;
 use std::time::Duration;
