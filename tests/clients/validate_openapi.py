@@ -45,8 +45,6 @@ def media_types(value):
             yield from media_types(item)
 
 
-# The one example that is there to be refused.
-REFUSED = {"wrong", "batch with a wrong event"}
 tried = 0
 for operations in document["paths"].values():
     for name, operation in operations.items():
@@ -56,8 +54,7 @@ for operations in document["paths"].values():
             for media in media_types(operation.get(part, {})):
                 validator = Draft202012Validator(absolute(media["schema"]), registry=registry)
                 for name, example in media["examples"].items():
-                    refused = part == "requestBody" and name in REFUSED
-                    assert validator.is_valid(example["value"]) is not refused, (part, name, example["value"])
+                    assert validator.is_valid(example["value"]), (part, name, example["value"])
                     tried += 1
 
 # A body that no operation answers is valid by none of the schemas of its answers.

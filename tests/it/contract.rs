@@ -350,6 +350,29 @@ async fn what_is_sent_twice_counts_once() -> anyhow::Result<()> {
     stack.down().await
 }
 
+/// What the emulator of Lambda would answer 500 to by itself: bytes that are no text under a type of text, and too many.
+#[tokio::test]
+async fn any_bytes_get_through_the_local_function_url() -> anyhow::Result<()> {
+    let stack = Stack::up().await?;
+    let batch = json!([event(Uuid::new_v4(), 1, "2024-05-17T10:20:30Z"), {}]).to_string();
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gzip.write_all(batch.as_bytes())?;
+    let request = post(&stack, "", JSON).header("content-encoding", "gzip");
+    let (status, body) = answer(request.body(gzip.finish()?)).await?;
+    ensure!((status, &body["accepted"]) == (200, &json!(1)), "{status}: {body}");
+    for (sent, expected) in [
+        (b"{\"name\":\"\xFF\"}".to_vec(), (400, "undecodable_body")),
+        (vec![b' '; 6 * 1024 * 1024 + 1], (413, "body_too_large")),
+    ] {
+        let (status, body) = answer(post(&stack, "", JSON).body(sent)).await?;
+        ensure!(
+            (status, body["code"].as_str()) == (expected.0, Some(expected.1)),
+            "{status}: {body}"
+        );
+    }
+    stack.down().await
+}
+
 /// With keys and origins set, through the emulator of Lambda: preflight, beacon, wrong key.
 #[tokio::test]
 async fn only_those_with_a_key_and_pages_of_ours_may_send() -> anyhow::Result<()> {

@@ -3,7 +3,8 @@
 //!
 //! Run it with `cargo weir test`, which fetches the tools and says where they are:
 //! `WEIR_BIN` (the `weir` under test), `WEIR_CLIENTS_PYTHON` (a virtual environment with third parties' clients),
-//! `WEIR_CLIENTS_NODE` (a folder with their `node_modules`) and `WEIR_CHROMIUM` (a browser).
+//! `WEIR_CLIENTS_NODE` (a folder with their `node_modules`), `WEIR_CHROMIUM` (a browser) and `WEIR_SCHEMATHESIS` (a virtual
+//! environment with schemathesis).
 
 #![allow(missing_docs, unreachable_pub, reason = "a test binary has no public interface")]
 #![allow(
@@ -27,4 +28,5 @@ mod engine;
 mod firehose;
 mod loader;
 mod pipeline;
+mod schemathesis;
 mod warehouse;

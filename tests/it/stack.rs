@@ -162,7 +162,8 @@ impl Stack {
             .await?)
     }
 
-    /// Waits until `events` holds each of these ids, and says how many rows there are for them.
+    /// Waits until `events` holds each of these ids, and says how many rows a reader finds for them. (Before a merge
+    /// there may be more: a put whose answer is lost is put again, with the same ids.)
     pub async fn arrived(&self, ids: &[Uuid]) -> anyhow::Result<u64> {
         let sql = self.sql();
         let list = ids.iter().map(|id| format!("'{id}'")).collect::<Vec<_>>().join(",");
@@ -172,7 +173,7 @@ impl Stack {
         })
         .await?;
         sql.number(&format!(
-            "SELECT count() FROM analytics.events WHERE event_id IN ({list})"
+            "SELECT count() FROM analytics.events FINAL WHERE event_id IN ({list})"
         ))
         .await
     }

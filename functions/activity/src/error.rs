@@ -23,10 +23,10 @@ pub const INVALID_RANGE: Problem = Problem {
     message: "The dates are wrong",
 };
 
-/// The mart does not exist yet.
+/// The mart does not exist yet. No fault of the service: waiting does not help, running dbt does.
 pub const MART_MISSING: Problem = Problem {
     code: "mart_missing",
-    status: StatusCode::SERVICE_UNAVAILABLE,
+    status: StatusCode::NOT_FOUND,
     message: "There is no activity yet: run dbt once, it builds users_activity",
 };
 
@@ -60,13 +60,13 @@ pub const WAREHOUSE_GARBLED: Problem = Problem {
 
 /// Every refusal, by status.
 pub const CATALOGUE: [Problem; 9] = [
+    MART_MISSING,
     problem::NOT_FOUND,
     problem::METHOD_NOT_ALLOWED,
     INVALID_RANGE,
     problem::INTERNAL_ERROR,
     WAREHOUSE_GARBLED,
     WAREHOUSE_REFUSED,
-    MART_MISSING,
     WAREHOUSE_TIMEOUT,
     WAREHOUSE_UNREACHABLE,
 ];

@@ -8,4 +8,4 @@ mod range;
 pub use context::{Config, Context};
 pub use error::{CATALOGUE, Error};
 pub use handler::{Activity, Day, handle};
-pub use range::{MAX_DAYS, Range, RangeError};
+pub use range::{Range, RangeError};

@@ -27,13 +27,18 @@ pub trait Function: Send + Sync + Sized + 'static {
     /// Answers a request whose body is longer than `limit` bytes and was not read. (Only outside Lambda: there, AWS
     /// refuses it before the function sees it.)
     fn too_large(&self, limit: usize) -> Response<Body> {
-        BODY_TOO_LARGE.response(Some(&format!("it has more than {limit} bytes")))
+        too_large(limit)
     }
 
     /// Which pages may send to this function. `None`: pages are not told anything.
     fn cors(&self) -> Option<&Cors> {
         None
     }
+}
+
+/// The answer to a body of more than `limit` bytes.
+pub(crate) fn too_large(limit: usize) -> Response<Body> {
+    BODY_TOO_LARGE.response(Some(&format!("it has more than {limit} bytes")))
 }
 
 /// An error that knows its response. Its `Display` and sources go to the log, never to the client.

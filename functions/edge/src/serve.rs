@@ -58,7 +58,7 @@ fn run<F: Function>(lookup: &Lookup<'_>) -> Result<(), Stopped> {
     }
     let server = server::ServerConfig::from_lookup(lookup);
     let (function, server) = match (function, server) {
-        (Ok(function), Ok(server)) => (Arc::new(function), server),
+        (Ok(function), Ok(server)) => (Arc::new(server::Hosted(function)), server),
         (Err(error), Ok(_)) | (Ok(_), Err(error)) => return Err(error.into()),
         (Err(one), Err(other)) => return Err(one.and(other).into()),
     };

@@ -1,7 +1,7 @@
 //! The plain HTTP/1.1 server: what a function is outside Lambda.
 //!
 //! A request becomes the event that a function URL would send, and lambda_http's own conversion makes the [`Request`] of
-//! it, so path, query, headers and body reach the handler as they do on AWS.
+//! it, so path, query, headers and body reach the handler as they do on AWS. Another [`Responder`] may send the event on.
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -27,7 +27,7 @@ use tokio::net::TcpListener;
 
 use crate::body::media_type;
 use crate::config::{ConfigError, Lookup, Reader};
-use crate::function::{Function, answer, expose};
+use crate::function::{Function, answer, expose, too_large};
 use crate::problem::{BODY_BROKEN, BODY_TOO_SLOW};
 
 /// Longest body read, in bytes: what a function URL takes.
@@ -97,10 +97,62 @@ pub async fn bind(config: &ServerConfig) -> Result<TcpListener, ServerError> {
         })
 }
 
+/// Who answers the events that requests become.
+pub trait Responder: Send + Sync + 'static {
+    /// Answers one request.
+    fn respond(&self, event: ApiGatewayV2httpRequest) -> impl Future<Output = Response<Body>> + Send;
+
+    /// Answers a request whose body was not read.
+    fn refuse(&self, refusal: Refusal, headers: &HeaderMap) -> Response<Body>;
+}
+
+/// Why a body was not read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// It has more than [`MAX_BODY_BYTES`].
+    TooLarge,
+    /// It did not come in time.
+    TooSlow,
+    /// The connection broke.
+    Broken,
+}
+
+impl Refusal {
+    /// The answer of a server that has nothing else to say.
+    pub fn response(self) -> Response<Body> {
+        match self {
+            Refusal::TooLarge => too_large(MAX_BODY_BYTES),
+            Refusal::TooSlow => BODY_TOO_SLOW.response(None),
+            Refusal::Broken => BODY_BROKEN.response(None),
+        }
+    }
+}
+
+/// A function in this process.
+pub(crate) struct Hosted<F>(pub(crate) F);
+
+impl<F: Function> Responder for Hosted<F> {
+    async fn respond(&self, event: ApiGatewayV2httpRequest) -> Response<Body> {
+        let mut context = Context::default();
+        context.request_id = next_request_id();
+        let request = Request::from(LambdaRequest::ApiGatewayV2(event)).with_lambda_context(context);
+        answer(&self.0, request).await
+    }
+
+    fn refuse(&self, refusal: Refusal, headers: &HeaderMap) -> Response<Body> {
+        let mut response = match refusal {
+            Refusal::TooLarge => self.0.too_large(MAX_BODY_BYTES),
+            Refusal::TooSlow | Refusal::Broken => refusal.response(),
+        };
+        expose(&self.0, headers.get(ORIGIN), &mut response);
+        response
+    }
+}
+
 /// Serves connections until `stop` is ready, then finishes what is under way.
-pub async fn run<F: Function>(
+pub async fn run<R: Responder>(
     listener: TcpListener,
-    function: Arc<F>,
+    responder: Arc<R>,
     stop: impl Future<Output = ()>,
 ) -> Result<(), ServerError> {
     let address = listener.local_addr().map_err(ServerError::Listener)?;
@@ -123,10 +175,10 @@ pub async fn run<F: Function>(
         };
         // Small answers should not wait for an acknowledgement of the one before.
         let _ = stream.set_nodelay(true);
-        let function = Arc::clone(&function);
+        let responder = Arc::clone(&responder);
         let service = service_fn(move |request| {
-            let function = Arc::clone(&function);
-            async move { Ok::<_, std::convert::Infallible>(exchange(&*function, request, peer).await) }
+            let responder = Arc::clone(&responder);
+            async move { Ok::<_, std::convert::Infallible>(exchange(&*responder, request, peer).await) }
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
@@ -166,36 +218,25 @@ pub async fn stop_signal() {
 }
 
 /// One request and its answer.
-async fn exchange<F: Function>(
-    function: &F,
+async fn exchange<R: Responder>(
+    responder: &R,
     request: hyper::Request<Incoming>,
     peer: SocketAddr,
 ) -> hyper::Response<Full<Bytes>> {
     let (parts, body) = request.into_parts();
     let response = match read_body(&parts.headers, body).await {
-        Ok(body) => answer(function, to_lambda(parts, body, peer)).await,
+        Ok(body) => responder.respond(to_event(parts, body, peer)).await,
         Err(refusal) => {
-            let mut response = match refusal {
-                Refusal::TooLarge => function.too_large(MAX_BODY_BYTES),
-                Refusal::TooSlow => BODY_TOO_SLOW.response(None),
-                Refusal::Broken => BODY_BROKEN.response(None),
-            };
+            let mut response = responder.refuse(refusal, &parts.headers);
             // The rest of the body is still on its way: this connection is of no more use.
             response
                 .headers_mut()
                 .insert(CONNECTION, HeaderValue::from_static("close"));
-            expose(function, parts.headers.get(ORIGIN), &mut response);
             tracing::info!(method = %parts.method, path = parts.uri.path(), status = response.status().as_u16(), "request");
             response
         }
     };
     to_hyper(response)
-}
-
-enum Refusal {
-    TooLarge,
-    TooSlow,
-    Broken,
 }
 
 async fn read_body(headers: &HeaderMap, mut body: Incoming) -> Result<Bytes, Refusal> {
@@ -246,8 +287,8 @@ async fn discard(body: &mut Incoming) {
     let _ = tokio::time::timeout(DISCARD_TIMEOUT, reading).await;
 }
 
-/// The request as a function URL would pass it on.
-fn to_lambda(parts: http::request::Parts, body: Bytes, peer: SocketAddr) -> Request {
+/// The event that a function URL would make of the request.
+fn to_event(parts: http::request::Parts, body: Bytes, peer: SocketAddr) -> ApiGatewayV2httpRequest {
     let mut event = ApiGatewayV2httpRequest::default();
     event.version = Some("2.0".to_owned());
     // hyper takes paths that are no URL path ("*", an absolute address): what cannot be one becomes the root.
@@ -283,9 +324,7 @@ fn to_lambda(parts: http::request::Parts, body: Bytes, peer: SocketAddr) -> Requ
         event.headers.remove(HOST);
     }
     event.headers.remove("x-forwarded-proto");
-    let mut context = Context::default();
-    context.request_id = next_request_id();
-    Request::from(LambdaRequest::ApiGatewayV2(event)).with_lambda_context(context)
+    event
 }
 
 /// A host that any URL parser takes.

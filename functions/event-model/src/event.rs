@@ -11,6 +11,7 @@ use crate::coerce;
 use crate::issue::{BODY, Issue, Loc, Reason, Rejection, Undecodable};
 use crate::json::{self, JsonError, Raw, Top};
 use crate::limits::{MAX_ISSUES, MAX_LOC_KEY_BYTES};
+use crate::schema;
 
 /// The fields of an event, in the order in which issues are reported.
 pub const FIELDS: [&str; 10] = [
@@ -35,15 +36,15 @@ pub const FIELDS: [&str; 10] = [
 pub struct Event {
     /// When it happened: ISO 8601, or seconds or milliseconds since 1970. Without an offset it is UTC. Fractions of a
     /// second are dropped. From 1970-01-01T00:00:00Z to 2106-02-07T06:28:15Z.
-    #[schemars(with = "String", extend("format" = "date-time"))]
+    #[schemars(schema_with = "schema::dt")]
     pub(crate) dt: u32,
     /// What happened: `view`, `click`, …
     pub(crate) name: String,
     /// Who did it.
-    #[schemars(range(min = 0, max = u64::MAX))]
+    #[schemars(schema_with = "schema::unsigned")]
     pub(crate) user_id: u64,
     /// The page it happened on, an http or https URL.
-    #[schemars(with = "url::Url", length(min = 1, max = 2083))]
+    #[schemars(schema_with = "schema::url")]
     pub(crate) url: String,
     /// What kind of thing it happened to: `page`, `button`, `url`, …
     pub(crate) obj: String,
@@ -51,16 +52,16 @@ pub struct Event {
     #[schemars(default)]
     pub(crate) obj_id: String,
     /// The product it is about; 0 for none.
-    #[schemars(default, range(min = 0, max = u64::MAX))]
+    #[schemars(default, schema_with = "schema::unsigned")]
     pub(crate) product_id: u64,
     /// Money that changed hands; finite, 0 for none.
-    #[schemars(default, range(min = 0.0))]
+    #[schemars(default, schema_with = "schema::amount")]
     pub(crate) amount: f64,
     /// The experiments the visitor takes part in: experiment → variant.
     #[schemars(default = "no_experiments", with = "Option<BTreeMap<String, String>>")]
     pub(crate) exp: Vec<(String, String)>,
     /// Makes a retry idempotent: an event that is sent again with the same id is counted once.
-    #[schemars(default, with = "Option<Uuid>")]
+    #[schemars(default, schema_with = "schema::event_id")]
     pub(crate) event_id: Option<Uuid>,
 }
 
@@ -171,7 +172,8 @@ impl Event {
     }
 }
 
-/// As a client would post it, normalised. Parsing it again gives the same event.
+/// As a client would post it, normalised. Parsing it again gives the same event, unless the URL grew over its limit: percent
+/// signs take room.
 impl Serialize for Event {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut dt = Vec::with_capacity(20);

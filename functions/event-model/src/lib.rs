@@ -13,8 +13,10 @@ mod issue;
 mod json;
 pub mod limits;
 mod line;
+mod schema;
 
 pub use batch::Events;
 pub use event::{Event, FIELDS};
 pub use issue::{Bound, Issue, Loc, Reason, Rejection, Undecodable};
 pub use line::{LineError, Record, Row};
+pub use schema::NormalisedEvent;

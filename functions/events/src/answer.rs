@@ -1,7 +1,7 @@
 //! What `POST /events` and `POST /events/validate` answer, as types: the responses are written from them, and so is their
 //! documentation.
 
-use event_model::{Event, Issue, Loc};
+use event_model::{Issue, Loc, NormalisedEvent};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -39,7 +39,7 @@ pub struct Validated<'a> {
     pub rejected: &'a [Verdict],
     /// The events that would be stored, normalised, in the order of the request. With an `event_id` only where the client
     /// gave one, in the event or by `Idempotency-Key`; the others get one when they are stored.
-    #[schemars(with = "Vec<Event>")]
+    #[schemars(with = "Vec<NormalisedEvent>")]
     pub events: &'a [Box<RawValue>],
     /// How many more there are that no answer has room for; absent when there are none.
     #[serde(skip_serializing_if = "is_zero")]

@@ -7,6 +7,7 @@
 //! - `WEIR_LIBCHDB`: the engine's library.
 //! - `WEIR_CLIENTS_PYTHON`, `WEIR_CLIENTS_NODE`: third parties' clients, for the end-to-end tests.
 //! - `WEIR_CHROMIUM`: a browser, for the same.
+//! - `WEIR_SCHEMATHESIS`: the folder of an environment with schemathesis, for the same.
 
 mod count;
 mod dbt;
@@ -160,7 +161,8 @@ impl Bench {
             cargo
                 .env("WEIR_CLIENTS_PYTHON", &clients.python)
                 .env("WEIR_CLIENTS_NODE", &clients.node)
-                .env("WEIR_CHROMIUM", &clients.chromium);
+                .env("WEIR_CHROMIUM", &clients.chromium)
+                .env("WEIR_SCHEMATHESIS", &clients.schemathesis);
         }
         let (success, output) = shown(&mut cargo).await?;
         Ok(Count::of_cargo(&output).with_end(success))

@@ -11,8 +11,7 @@ fuzz_target!(|body: &[u8]| {
     let text = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
     let lines = text
         .split(|byte| *byte == b'\n')
-        .map(<[u8]>::trim_ascii)
-        .filter(|line| !line.is_empty());
+        .filter(|line| !line.trim_ascii().is_empty());
     let mut count = 0;
     for line in lines {
         let outcome = events

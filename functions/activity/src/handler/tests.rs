@@ -133,13 +133,13 @@ async fn a_warehouse_that_cannot_answer() {
         (
             404,
             "Code: 60. DB::Exception: Unknown table expression identifier 'users_activity'",
-            503,
+            404,
             "mart_missing",
         ),
         (
             404,
             "Code: 81. DB::Exception: Database analytics does not exist",
-            503,
+            404,
             "mart_missing",
         ),
         (

@@ -1,7 +1,7 @@
 //! `GET /activity`.
 
 use activity::error::refusal;
-use activity::{Activity, CATALOGUE, Day, MAX_DAYS, Range, error};
+use activity::{Activity, CATALOGUE, Day, Range, error};
 use edge::{Failure, Problem};
 use serde_json::{Value, json};
 
@@ -32,8 +32,9 @@ fn parameter(name: &str, description: &str) -> Value {
     json!({
         "in": "query",
         "name": name,
-        "description": format!("{description} At most {MAX_DAYS} days in one answer; from 1970 to 2148."),
-        "schema": { "type": "string", "format": "date" },
+        "description": format!("{description} From 1970 to 2148; `from` after `to` is no days."),
+        // The pattern is for the years; which days there are is the format's.
+        "schema": { "type": "string", "format": "date", "pattern": "^(?:19[7-9][0-9]|20[0-9]{2}|21[0-3][0-9]|214[0-8])-[0-9]{2}-[0-9]{2}$" },
     })
 }
 

@@ -96,16 +96,6 @@ fn parameters() -> Value {
                 `8e03978e-40d5-43e8-bc93-6894a57f9324`.",
             "schema": { "type": "string", "pattern": key_pattern() },
         },
-        {
-            "in": "header",
-            "name": "Content-Encoding",
-            "description": format!(
-                "How the body is compressed: one coding, or none. Compressed, it may inflate to {} MiB. Through a Lambda \
-                 function URL a compressed body must be sent as `application/x-ndjson`: JSON is taken for text on its way.",
-                MAX_INFLATED_BYTES / MIB,
-            ),
-            "schema": { "type": "string", "enum": ["gzip", "zstd", "identity"] },
-        },
     ])
 }
 
@@ -123,38 +113,33 @@ fn request_body() -> Value {
         "title": "One event or a batch",
         "oneOf": [
             event,
-            { "title": "Batch", "type": "array", "items": event, "minItems": 1,
-              "description": "Events, each like the one. A wrong one does not harm the others." },
+            { "title": "Batch", "type": "array", "items": {}, "contains": event, "minItems": 1,
+              "description": "Events, each like the one. A wrong one does not harm the others: one good one is enough." },
         ],
     });
     json!({
         "required": true,
         "description": format!(
-            "One event, or a batch: a JSON array, or one event a line (NDJSON; blank lines are skipped). At most {} MiB. \
-             `application/*+json` and no `Content-Type` at all are read as JSON; `application/ndjson` and \
-             `application/jsonl` as NDJSON. Of a batch at most {MAX_REJECTED_EVENTS} events may be wrong, else none of it \
-             is stored.",
+            "One event, or a batch: a JSON array, or one event a line (NDJSON; blank lines are skipped). At most {} MiB.\n\n\
+             `application/*+json`, `text/plain` (what a beacon sends: no preflight) and no `Content-Type` at all are read as \
+             JSON; `application/ndjson` and `application/jsonl` as NDJSON. With `Content-Encoding: gzip` or `zstd` the body is \
+             inflated, to at most {} MiB. Through a Lambda function URL a compressed body must be sent as \
+             `application/x-ndjson`: JSON is taken for text on its way.\n\nOf a batch at most {MAX_REJECTED_EVENTS} events may \
+             be wrong, else none of it is stored.",
             MAX_BODY_BYTES / MIB,
+            MAX_INFLATED_BYTES / MIB,
         ),
         "content": {
             "application/json": { "schema": event_or_batch, "examples": examples::json_bodies() },
+            // The schema cannot say what each line is, so what a tool makes of it alone would be refused. It has a default
+            // and no examples: tools that send examples cannot write this type.
             "application/x-ndjson": {
                 "schema": {
                     "title": "One event a line",
                     "type": "string",
                     "contentMediaType": "application/x-ndjson",
+                    "default": examples::ndjson(),
                 },
-                "examples": { "batch": { "summary": "Two events", "value": examples::ndjson() } },
-            },
-            "text/plain": {
-                "schema": {
-                    "title": "JSON, as a beacon sends it",
-                    "description": "Read as JSON. A page sends this type to another origin without a preflight.",
-                    "type": "string",
-                    "contentMediaType": "application/json",
-                    "contentSchema": event_or_batch,
-                },
-                "examples": { "event": { "summary": "One event", "value": examples::line() } },
             },
         },
     })

@@ -42,11 +42,8 @@ fn operations(document: &Value) -> Vec<(String, &Map<String, Value>)> {
 fn the_order_changes_nothing_else() {
     assert_eq!(built(), document(&Config::default()));
     let text = text(&Config::default());
-    assert!(
-        text.starts_with("{\"openapi\":\"3.1.0\",\"info\":{\"title\":\"Weir\""),
-        "{}",
-        &text[..80]
-    );
+    let begins = "{\"openapi\":\"3.1.0\",\"info\":{\"title\":\"Weir\"";
+    assert!(text.starts_with(begins), "{text}");
     assert!(text.contains("{\"dt\":\"2026-11-23T10:20:30+03:00\",\"name\":\"view\",\"user_id\":42,"));
 }
 
@@ -203,8 +200,17 @@ async fn examples_are_true() {
     let operation = &document["paths"]["/events/validate"]["post"];
     let answers = &operation["responses"];
     let mut tried = 0;
-    for (media_type, content) in operation["requestBody"]["content"].as_object().unwrap() {
-        for (name, example) in content["examples"].as_object().unwrap() {
+    let content = operation["requestBody"]["content"].as_object().unwrap();
+    let json_bodies = content["application/json"]["examples"].as_object().unwrap();
+    // The other type has a default only: the batch. What is wrong alone is not shown as a request, but its answer is.
+    let batch = serde_json::json!({ "batch": { "value": content["application/x-ndjson"]["schema"]["default"] } });
+    let wrong = serde_json::json!({ "wrong": { "value": json_bodies["batch with a wrong event"]["value"][1] } });
+    for (media_type, examples) in [
+        ("application/json", json_bodies),
+        ("application/x-ndjson", batch.as_object().unwrap()),
+        ("application/json", wrong.as_object().unwrap()),
+    ] {
+        for (name, example) in examples {
             let body = match &example["value"] {
                 Value::String(text) => text.clone(),
                 value => value.to_string(),
@@ -243,7 +249,7 @@ async fn examples_are_true() {
             tried += 1;
         }
     }
-    assert_eq!(tried, 6);
+    assert_eq!(tried, 5);
 }
 
 #[test]

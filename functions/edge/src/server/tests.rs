@@ -67,7 +67,7 @@ async fn start() -> Running {
     .unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel();
-    let function = Arc::new(Echo::from_lookup(&|_| None).unwrap());
+    let function = Arc::new(Hosted(Echo::from_lookup(&|_| None).unwrap()));
     let done = tokio::spawn(run(listener, function, async {
         let _ = stopped.await;
     }));

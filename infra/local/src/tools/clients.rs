@@ -17,6 +17,8 @@ pub(crate) struct Clients {
     pub(crate) node: PathBuf,
     /// A Chromium.
     pub(crate) chromium: PathBuf,
+    /// The folder of a Python environment with schemathesis.
+    pub(crate) schemathesis: PathBuf,
 }
 
 /// The clients, fetched when they are missing.
@@ -48,5 +50,11 @@ pub(super) async fn clients(tools: &Path) -> anyhow::Result<Clients> {
     })
     .await?;
     let chromium = chromium::program().await?;
-    Ok(Clients { python, node, chromium })
+    let schemathesis = python::environment(tools, "schemathesis", pins::SCHEMATHESIS, Dependencies::Installed).await?;
+    Ok(Clients {
+        python,
+        node,
+        chromium,
+        schemathesis,
+    })
 }

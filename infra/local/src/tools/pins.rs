@@ -22,6 +22,10 @@ pub(super) const PYTHON_CLIENTS: &[&str] = &[
 /// `-core` is the one that downloads no browser.
 pub(super) const JS_CLIENTS: &[&str] = &["@clickhouse/client@1.23.1", "puppeteer-core@24.43.1"];
 
+/// What sends the functions all that their OpenAPI document allows, and what it forbids. It has an environment of its own:
+/// it brings much that the clients do without.
+pub(super) const SCHEMATHESIS: &[&str] = &["schemathesis==4.32.5"];
+
 /// The engine's npm package for a platform, by Rust's names of the system and the processor, and the library in it.
 pub(super) fn engine_package(os: &str, arch: &str) -> Option<(&'static str, &'static str)> {
     match (os, arch) {

@@ -56,6 +56,10 @@ pub(super) fn settle(wanted: Wanted) -> anyhow::Result<Ports> {
         ),
         false => (functions, functions, functions),
     };
+    let watch = match wanted.plain {
+        true => None,
+        false => Some(take(0, "cargo-lambda", "functions-port")?),
+    };
     let clickhouse = wanted
         .clickhouse
         .map(|port| take(port, "ClickHouse", "clickhouse-port"))
@@ -63,6 +67,7 @@ pub(super) fn settle(wanted: Wanted) -> anyhow::Result<Ports> {
     let firehose = take(wanted.firehose, "Firehose", "firehose-port")?;
     Ok(Ports {
         functions,
+        watch,
         loader,
         activity,
         docs,

@@ -17,8 +17,10 @@ pub(crate) const STREAM: &str = "weir-events";
 /// The ports a stack listens on, all on 127.0.0.1.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Ports {
-    /// cargo-lambda's, or with `--plain` the function `events`'s.
+    /// That of the functions' addresses, or with `--plain` the function `events`'s.
     pub(crate) functions: u16,
+    /// cargo-lambda's, behind `functions`; absent with `--plain`.
+    pub(crate) watch: Option<u16>,
     /// With `--plain`: the function `loader`'s. Else the same as `functions`.
     pub(crate) loader: u16,
     /// With `--plain`: the function `activity`'s. Else the same as `functions`.
@@ -53,7 +55,7 @@ impl Urls {
     pub(super) fn new(ports: &Ports, plain: bool, clickhouse: Option<&str>) -> Self {
         let local = |port: u16| format!("http://127.0.0.1:{port}");
         let functions = local(ports.functions);
-        // A function URL of cargo-lambda; the router gives the others their short paths.
+        // The others have short paths.
         let loader = if plain {
             format!("{}/", local(ports.loader))
         } else {
@@ -223,6 +225,7 @@ mod tests {
     fn ports() -> Ports {
         Ports {
             functions: 9000,
+            watch: Some(9001),
             loader: 9000,
             activity: 9000,
             docs: 9000,

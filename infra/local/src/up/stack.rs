@@ -12,6 +12,7 @@ use super::{
     Args, Prepared,
     build::OPTIMISED,
     child::{Kept, News, Spec},
+    function_urls::FunctionUrls,
     health::Probe,
     instances::Instances,
     leftovers, logs, processes,
@@ -90,6 +91,7 @@ struct Running {
     state: Stack,
     environment: Vec<(&'static str, String)>,
     children: Vec<Kept>,
+    function_urls: Option<FunctionUrls>,
     sender: mpsc::UnboundedSender<News>,
     news: mpsc::UnboundedReceiver<News>,
     instances: Instances,
@@ -124,6 +126,7 @@ impl Running {
             state,
             environment,
             children: Vec::new(),
+            function_urls: None,
             sender,
             news,
             instances,
@@ -148,6 +151,9 @@ impl Running {
         step.done();
 
         let step = Step::begin("start the functions");
+        if let Some(watch) = self.plan.ports.watch {
+            self.function_urls = Some(FunctionUrls::start(self.plan.ports.functions, watch).await?);
+        }
         for spec in self.functions() {
             self.keep(spec)?;
         }
@@ -184,6 +190,7 @@ impl Running {
         self.state.status = Status::Stopping;
         let _ = self.save();
         let step = Step::begin("stop");
+        self.function_urls = None;
         while let Some(child) = self.children.pop() {
             // A second Ctrl-C is a hurry.
             child.stop(stop.asked()).await;
@@ -376,7 +383,7 @@ impl Running {
             return servers.map(server).collect();
         };
         let mut args = words(["lambda", "watch", "--invoke-address", "127.0.0.1", "--invoke-port"]);
-        args.push(ports.functions.to_string().into());
+        args.push(ports.watch.unwrap_or_default().to_string().into());
         args.extend(words([
             "--concurrency",
             &given.concurrency.to_string(),

@@ -7,7 +7,8 @@
 //!   "status": "starting",          then "healthy", then "stopping"; the file goes when the stack has stopped
 //!   "plain": false,                whether the functions run as plain servers
 //!   "pid": 4100, "started": 98765, the supervisor, and its start in clock ticks since boot (null where unknown)
-//!   "ports": { "functions", "loader", "activity", "docs", "clickhouse" (null: not ours), "firehose" },
+//!   "ports": { "functions", "watch" (cargo-lambda's; null with --plain), "loader", "activity", "docs",
+//!              "clickhouse" (null: not ours), "firehose" },
 //!   "urls": { "events", "activity", "docs", "loader", "clickhouse", "firehose" },
 //!   "stream": "weir-events", "database": "analytics",
 //!   "env_file": "/…/functions.env", what the functions see, the access key included (mode 0600)
@@ -147,6 +148,7 @@ mod tests {
     fn stack() -> Stack {
         let ports = Ports {
             functions: 1,
+            watch: None,
             loader: 2,
             activity: 3,
             docs: 5,

@@ -45,13 +45,7 @@ pub(super) fn json_bodies() -> Value {
         "event": { "summary": "One event", "value": view() },
         "batch": { "summary": "A batch", "value": [view(), click()] },
         "batch with a wrong event": { "summary": "A batch with a wrong event", "value": [view(), wrong(), click()] },
-        "wrong": { "summary": "A wrong event", "value": wrong() },
     })
-}
-
-/// One event on a line.
-pub(super) fn line() -> String {
-    view().to_string()
 }
 
 /// The batch as NDJSON.
