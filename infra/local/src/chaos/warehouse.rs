@@ -79,9 +79,9 @@ pub(super) async fn sabotage(http: &reqwest::Client, clickhouse: &str) -> anyhow
     let two = "SELECT DISTINCT event_id FROM events ORDER BY event_id LIMIT 2 FORMAT TabSeparated";
     let two = query(http, clickhouse, two).await?;
     let (doubled, lost) = two.trim().split_once('\n').context("two events")?;
-    let doubled = format!(
-        "INSERT INTO events SELECT * REPLACE (generateUUIDv4() AS event_id) FROM events FINAL WHERE event_id = '{doubled}'"
-    );
+    // The condition has a query of its own: beside the replacement it would ask for the new id.
+    let doubled = format!("SELECT * FROM events FINAL WHERE event_id = '{doubled}'");
+    let doubled = format!("INSERT INTO events SELECT * REPLACE (generateUUIDv4() AS event_id) FROM ({doubled})");
     let lost = format!("ALTER TABLE events DELETE WHERE event_id = '{lost}' SETTINGS mutations_sync = 2");
     for statement in [doubled, lost] {
         query(http, clickhouse, &statement).await?;
