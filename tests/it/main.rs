@@ -18,6 +18,7 @@ mod process;
 mod sql;
 mod stack;
 
+mod chaos;
 mod clients;
 mod command_line;
 mod contract;

@@ -136,6 +136,12 @@ impl Service {
         self.url.rsplit(':').next().unwrap_or_default()
     }
 
+    /// The process.
+    pub fn pid(&self) -> anyhow::Result<Pid> {
+        let id = self.child.id().context("already gone")?;
+        Pid::from_raw(id.cast_signed()).context("a pid")
+    }
+
     /// SIGKILL: no chance to tidy up.
     pub async fn kill(mut self) -> anyhow::Result<()> {
         self.child.kill().await?;
@@ -144,12 +150,7 @@ impl Service {
 
     /// SIGTERM: must end by itself, with exit code 0.
     pub async fn stop(mut self) -> anyhow::Result<()> {
-        let pid = self
-            .child
-            .id()
-            .and_then(|id| Pid::from_raw(id.cast_signed()))
-            .context("already gone")?;
-        kill_process(pid, Signal::TERM)?;
+        kill_process(self.pid()?, Signal::TERM)?;
         let status = tokio::time::timeout(PATIENCE, self.child.wait())
             .await
             .context("did not stop on SIGTERM")??;

@@ -2,6 +2,7 @@
 //!
 //! This file is the map of the commands; each lives in the module of its name.
 
+mod chaos;
 mod clickhouse;
 mod dbt;
 mod firehose;
@@ -46,6 +47,8 @@ enum Command {
     Quarantine(quarantine::Args),
     /// Replay what Firehose gave up on, from its backup
     Replay(replay::Args),
+    /// Break a stack of its own under known traffic, and prove that nothing is lost and nothing counted twice
+    Chaos(chaos::Args),
     /// Serve ClickHouse's HTTP interface over the embedded engine
     Clickhouse(clickhouse::Args),
     /// Serve the Firehose API and deliver to an HTTP endpoint
@@ -64,6 +67,7 @@ async fn main() -> ExitCode {
         Command::Generate(args) => generate::run(*args).await,
         Command::Quarantine(args) => quarantine::run(args).await,
         Command::Replay(args) => replay::run(args).await,
+        Command::Chaos(args) => chaos::run(args).await,
         Command::Clickhouse(args) => clickhouse::run(args).await,
         Command::Firehose(args) => firehose::run(*args).await,
     };

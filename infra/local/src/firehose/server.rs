@@ -29,6 +29,9 @@ use crate::project::Project;
 /// How long calls that are under way may take to be answered when the program ends.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
+/// A file has grown past the limit of the process (signal(7)): the same number on Linux and macOS.
+const SIGXFSZ: i32 = 25;
+
 /// A running server.
 #[derive(Debug)]
 pub(crate) struct Server {
@@ -149,6 +152,8 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false)
+        // The log may be on the disk that is full: a line that cannot be written is no reason to panic.
+        .log_internal_errors(false)
         .init();
     let data = match &args.data_dir {
         Some(data) => data.clone(),
@@ -157,6 +162,8 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     // Before the ready line, so that whoever has read it can stop the program cleanly.
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    // Its default is to end the program. Heard, a write beyond the limit of file sizes fails like one to a full disk.
+    let _too_large = signal(SignalKind::from_raw(SIGXFSZ))?;
     let server = Server::start(Options {
         host: args.host,
         port: args.port,

@@ -10,9 +10,19 @@ const ALLOWED: usize = 5;
 const WINDOW: Duration = Duration::from_secs(60);
 
 /// The recent deaths of one child.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Budget {
     deaths: VecDeque<Instant>,
+    limited: bool,
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self {
+            deaths: VecDeque::new(),
+            limited: true,
+        }
+    }
 }
 
 /// What to do about a death.
@@ -25,8 +35,19 @@ pub(super) enum Verdict {
 }
 
 impl Budget {
+    /// For a child that is killed on purpose: it is always started again, at once.
+    pub(super) fn unlimited() -> Self {
+        Self {
+            limited: false,
+            ..Self::default()
+        }
+    }
+
     /// Counts a death.
     pub(super) fn died(&mut self, now: Instant) -> Verdict {
+        if !self.limited {
+            return Verdict::StartAgain(Duration::ZERO);
+        }
         while self
             .deaths
             .front()
@@ -63,6 +84,15 @@ mod tests {
         check(&[0, 1, 2, 3, 4, 61], false);
         check(&[0, 13, 26, 39, 52, 65, 78, 91], false);
         check(&[0, 59, 59, 59, 59, 60], true);
+    }
+
+    #[test]
+    fn without_a_limit_there_is_no_end() {
+        let mut budget = Budget::unlimited();
+        let now = Instant::now();
+        for _ in 0..100 {
+            assert_eq!(budget.died(now), Verdict::StartAgain(Duration::ZERO));
+        }
     }
 
     #[test]

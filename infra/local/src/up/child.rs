@@ -69,6 +69,11 @@ enum Order {
 impl Kept {
     /// Starts the child and keeps it running. `news` hears of every start and death.
     pub(super) fn start(spec: Spec, news: mpsc::UnboundedSender<News>) -> anyhow::Result<Self> {
+        Self::start_within(spec, Budget::default(), news)
+    }
+
+    /// As [`Kept::start`], for as many deaths as the budget allows.
+    pub(super) fn start_within(spec: Spec, budget: Budget, news: mpsc::UnboundedSender<News>) -> anyhow::Result<Self> {
         let child = spawn(&spec)?;
         let (stop, orders) = watch::channel(Order::Run);
         let name = spec.name;
@@ -79,7 +84,7 @@ impl Kept {
         Ok(Self {
             name,
             stop,
-            task: tokio::spawn(keep(spec, child, orders, news)),
+            task: tokio::spawn(keep(spec, budget, child, orders, news)),
         })
     }
 
@@ -106,8 +111,13 @@ impl Kept {
     }
 }
 
-async fn keep(spec: Spec, mut child: Child, mut orders: watch::Receiver<Order>, news: mpsc::UnboundedSender<News>) {
-    let mut budget = Budget::default();
+async fn keep(
+    spec: Spec,
+    mut budget: Budget,
+    mut child: Child,
+    mut orders: watch::Receiver<Order>,
+    news: mpsc::UnboundedSender<News>,
+) {
     let mut restarts = 0;
     loop {
         let pid = child.id().unwrap_or_default();

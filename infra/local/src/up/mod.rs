@@ -2,10 +2,12 @@
 //!
 //! - `settings`: what a stack is, as data; `ports`: free ones; `build`: the programs.
 //! - `stack`: starts the children in order, waits for each to be healthy, keeps them running, stops them in reverse.
+//! - `apart`: a stack of its own for `weir chaos`; `throwaway`: only an engine, for tests.
 //! - `function_urls`: the functions' addresses, in front of cargo-lambda.
 //! - `child`: one process that is started again when it dies, within `budget`; `instances`: those of cargo-lambda.
 //! - `state`: what `weir down` and tests read; `processes`: pids; `leftovers`: of a stack whose supervisor was killed.
 
+pub(crate) mod apart;
 mod budget;
 mod build;
 mod child;
@@ -31,6 +33,7 @@ use std::{
 
 use anyhow::{Context as _, bail};
 
+pub(crate) use self::settings::STREAM;
 use self::{
     settings::{Programs, Urls, Warehouse},
     stack::Plan,

@@ -43,6 +43,29 @@ pub(super) fn signal_group(leader: u32, signal: Signal) {
     }
 }
 
+/// Lets a process make files up to that size, or of any size again. Writing more fails with EFBIG, as on a disk that is full
+/// (setrlimit(2), RLIMIT_FSIZE); who does not handle the signal SIGXFSZ is ended by it.
+#[cfg(target_os = "linux")]
+pub(super) fn limit_file_size(pid: u32, bytes: Option<u64>) -> std::io::Result<()> {
+    use rustix::process::{Resource, Rlimit, prlimit};
+    let Some(pid) = to_pid(pid) else {
+        return Err(std::io::ErrorKind::NotFound.into());
+    };
+    let limit = Rlimit {
+        current: bytes,
+        // Only what holds now: it can be lifted again without privileges.
+        maximum: None,
+    };
+    prlimit(Some(pid), Resource::Fsize, limit)?;
+    Ok(())
+}
+
+/// Only Linux can do this to another process.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn limit_file_size(_: u32, _: Option<u64>) -> std::io::Result<()> {
+    Err(std::io::ErrorKind::Unsupported.into())
+}
+
 /// Every process that carries the mark of that stack, this one excepted.
 pub(super) fn of_stack(id: &str) -> Vec<u32> {
     let wanted = format!("{MARK}={id}");

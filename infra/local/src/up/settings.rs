@@ -1,6 +1,10 @@
 //! What a stack is: its ports, its addresses, and the environment its functions see. No I/O.
 
-use std::{fmt::Write as _, path::PathBuf};
+use std::{
+    ffi::OsString,
+    fmt::Write as _,
+    path::{Path, PathBuf},
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -8,7 +12,7 @@ use serde::{Deserialize, Serialize};
 pub(super) const FUNCTIONS: [&str; 4] = ["events", "loader", "activity", "docs"];
 
 /// The name of the stream between `events` and `loader`.
-pub(super) const STREAM: &str = "weir-events";
+pub(crate) const STREAM: &str = "weir-events";
 
 /// The ports a stack listens on, all on 127.0.0.1.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -109,6 +113,36 @@ pub(super) fn function_environment(
         }
     }
     environment
+}
+
+/// The command line of `weir clickhouse`.
+pub(super) fn clickhouse_args(port: u16, data: &Path, library: Option<&PathBuf>) -> Vec<OsString> {
+    let mut args: Vec<OsString> = vec!["clickhouse".into(), "--port".into(), port.to_string().into()];
+    args.extend(["--data-dir".into(), data.into()]);
+    if let Some(library) = library {
+        args.extend(["--library".into(), library.into()]);
+    }
+    args
+}
+
+/// The command line of `weir firehose` with the stream that delivers to `endpoint`. The access key goes by environment: a
+/// command line is seen by every user of the machine.
+pub(super) fn firehose_args(port: u16, data: &Path, endpoint: &str, interval: u64, size_mb: u64) -> Vec<OsString> {
+    let mut args: Vec<OsString> = vec!["firehose".into(), "--port".into(), port.to_string().into()];
+    args.extend(["--data-dir".into(), data.into()]);
+    let (interval, size_mb) = (interval.to_string(), size_mb.to_string());
+    // The longest retry time that Firehose knows: a laptop's ClickHouse may be down for a while.
+    let stream = [
+        "--stream",
+        STREAM,
+        "--endpoint-url",
+        endpoint,
+        "--retry-seconds",
+        "7200",
+    ];
+    args.extend(stream.map(OsString::from));
+    args.extend(["--interval", &interval, "--size-mb", &size_mb].map(OsString::from));
+    args
 }
 
 /// Variables of the shell that would reach past the local stack, or make cargo build everything again: `cargo run`

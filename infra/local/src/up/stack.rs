@@ -319,13 +319,8 @@ impl Running {
             ports,
             ..
         } = &self.plan;
-        let mut args = words(["clickhouse", "--port"]);
-        args.push(ports.clickhouse.unwrap_or_default().to_string().into());
-        let mut data: Vec<OsString> = vec!["--data-dir".into(), project.data("clickhouse").into()];
-        args.append(&mut data);
-        if let Some(library) = &prepared.library {
-            args.extend(["--library".into(), library.into()]);
-        }
+        let port = ports.clickhouse.unwrap_or_default();
+        let args = settings::clickhouse_args(port, &project.data("clickhouse"), prepared.library.as_ref());
         let environment = vec![
             ("CLICKHOUSE_USER", warehouse.user.clone()),
             ("CLICKHOUSE_PASSWORD", warehouse.password.clone()),
@@ -351,19 +346,13 @@ impl Running {
             access_key,
             ..
         } = &self.plan;
-        let mut args = words(["firehose", "--port"]);
-        args.push(ports.firehose.to_string().into());
-        args.extend(["--data-dir".into(), project.data("firehose").into()]);
-        args.extend(words(["--stream", STREAM, "--endpoint-url", &urls.loader]));
-        args.extend(words([
-            "--interval",
-            &given.interval.to_string(),
-            "--size-mb",
-            &given.buffer_mb.to_string(),
-        ]));
-        // Longest that Firehose knows: a laptop's ClickHouse may be down for a while.
-        args.extend(words(["--retry-seconds", "7200"]));
-        // The key goes by environment: a command line is seen by every user of the machine.
+        let args = settings::firehose_args(
+            ports.firehose,
+            &project.data("firehose"),
+            &urls.loader,
+            given.interval,
+            given.buffer_mb,
+        );
         let environment = vec![("FIREHOSE_ACCESS_KEY", access_key.clone())];
         self.spec(
             "firehose",
