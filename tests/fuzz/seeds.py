@@ -123,6 +123,9 @@ def seeds():
         delivery = {"requestId": f"r{start}", "timestamp": start, "records": data}
         yield "loader_delivery", b"\0" + json.dumps(delivery).encode()
         yield "loader_delivery", b"\1" + b"\0".join(records)
+        failed = ({"rawData": record["data"], "attemptEndingTimestamp": start} for record in data)
+        yield "backup_object", b"\0" + "\n".join(map(json.dumps, failed)).encode()
+        yield "backup_object", b"\1" + b"\0".join(records)
     yield from (("body_decode", choice + b"\xff\x0f" + text) for choice in (b"\0", b"\1") for text in lines[::20])
     yield from (("body_decode", b"\2\xff\x0f" + GZIPPED * count) for count in (1, 2))
     yield from (("body_decode", b"\3\xff\x0f" + ZSTD * count) for count in (1, 2))

@@ -45,7 +45,9 @@ async fn a_bad_line_is_corrected_and_replayed_once() -> anyhow::Result<()> {
     );
     ensure!(listed(&stack, &["--limit", "1"]).await?.len() == 1);
     ensure!(listed(&stack, &["--since", "2100-01-01"]).await?.is_empty());
-    let shown = stack.weir(&["quarantine", "show", &no_json[..10]]).await?;
+    let shown = stack
+        .weir(&["quarantine", "show", no_json.get(..10).context("an id")?])
+        .await?;
     ensure!(
         shown.contains(r"not \u{1b}[31m json") && !shown.contains('\u{1b}'),
         "{shown}"

@@ -47,7 +47,10 @@ fn records(records: &[&[u8]]) {
         expected.read(data);
     }
     let contents = Contents::read(&object).expect("it is not compressed");
-    assert_eq!((contents.records, contents.undecodable.len()), (records.len(), records.len()));
+    assert_eq!(
+        (contents.records, contents.undecodable.len()),
+        (records.len(), records.len())
+    );
     let [lines] = &contents.deliveries[..] else {
         panic!("one end of the last attempt is one delivery");
     };

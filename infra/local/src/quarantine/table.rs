@@ -116,7 +116,7 @@ impl Quarantine {
             bail!("{prefix:?} is no id, and no beginning of one");
         }
         let query = format!("{} LIMIT 2", lines("startsWith(toString(id), ?)", true));
-        let mut found = self.read(&query, &[prefix.clone()]).await?;
+        let mut found = self.read(&query, std::slice::from_ref(&prefix)).await?;
         match (found.pop(), found.pop()) {
             (Some(line), None) => Ok(line),
             (None, _) => bail!("no line in quarantine has the id {prefix}"),
