@@ -4,6 +4,7 @@
 use event_model::{Issue, Loc, NormalisedEvent};
 use schemars::JsonSchema;
 use serde::Serialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 /// 200 of `POST /events`: these events are in the stream, on disk.
@@ -27,6 +28,22 @@ pub struct Verdict {
     pub r#type: &'static str,
     /// The problem in a sentence.
     pub msg: String,
+    /// The numbers or words of the rule that was broken, when it has some.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ctx: Option<Value>,
+}
+
+impl Verdict {
+    /// The verdict on the event at `index`.
+    pub fn new(index: usize, issue: &Issue) -> Self {
+        Verdict {
+            index,
+            loc: issue.loc.clone(),
+            r#type: issue.kind(),
+            msg: issue.msg(),
+            ctx: issue.ctx(),
+        }
+    }
 }
 
 /// 200 of `POST /events/validate`: the same verdicts, and nothing stored.

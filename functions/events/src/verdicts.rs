@@ -17,7 +17,7 @@ const ROOMY_BYTES: usize = 2 * 1024 * 1024;
 const DETAIL_BYTES: usize = 4 * 1024 * 1024;
 
 /// What the rest of an entry takes in an answer, at least.
-const ENTRY_BYTES: usize = 192;
+const ENTRY_BYTES: usize = 256;
 
 /// A byte of text takes at most so many in JSON: `\u0000`.
 const ESCAPED_BYTES: usize = 6;
@@ -50,13 +50,11 @@ impl Verdicts {
             let bytes = ENTRY_BYTES + loc_bytes(&issue.loc);
             let roomy = self.listed_bytes + bytes <= ROOMY_BYTES;
             if roomy || at == 0 {
-                let kept = if roomy { issue.loc.len() } else { 2 };
-                self.listed.push(Verdict {
-                    index,
-                    loc: issue.loc.iter().take(kept).cloned().collect(),
-                    r#type: issue.kind(),
-                    msg: issue.msg(),
-                });
+                let mut verdict = Verdict::new(index, &issue);
+                if !roomy {
+                    verdict.loc.truncate(2);
+                }
+                self.listed.push(verdict);
                 self.listed_bytes += bytes;
             }
             let bytes = bytes + issue.input.get().len();

@@ -64,13 +64,7 @@ pub(super) fn issues() -> Vec<Issue> {
 
 /// The same, of the event at place 1 of a batch.
 pub(super) fn verdicts() -> Vec<Verdict> {
-    let verdict = |issue: Issue| Verdict {
-        index: 1,
-        r#type: issue.kind(),
-        msg: issue.msg(),
-        loc: issue.loc,
-    };
-    issues().into_iter().map(verdict).collect()
+    issues().iter().map(|issue| Verdict::new(1, issue)).collect()
 }
 
 /// The answers of `POST /events`, by the names of the requests.

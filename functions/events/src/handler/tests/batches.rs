@@ -56,7 +56,7 @@ async fn a_batch_is_accepted_in_part() {
     let (status, answer, _) = fake.send("POST", "/events", JSON, body.as_str()).await;
     let rejected = json!([
         { "index": 0, "loc": ["body", "user_id"], "type": "greater_than_equal",
-          "msg": "Input should be greater than or equal to 0" },
+          "msg": "Input should be greater than or equal to 0", "ctx": { "ge": 0 } },
         { "index": 0, "loc": ["body", "exp", "a"], "type": "string_type", "msg": "Input should be a valid string" },
         { "index": 2, "loc": ["body"], "type": "model_attributes_type",
           "msg": "Input should be a valid dictionary or object to extract fields from" },
