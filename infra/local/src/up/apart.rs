@@ -1,6 +1,6 @@
 //! A stack apart: ClickHouse, Firehose and the functions `events` and `loader` as plain servers, on free ports and in a
-//! folder of its own. Each part can be given another's address that is not its own, such as a proxy's, and each can be
-//! ended: it is started again at once, however often.
+//! folder of its own. Its parts can be told other addresses than each other's real ones, such as those of proxies, and each
+//! can be ended: it is started again at once, however often.
 
 use std::{
     collections::BTreeMap,
