@@ -6,14 +6,34 @@ use tracing_subscriber::EnvFilter;
 
 use crate::config::Lookup;
 
-/// Sets up logging for the process. `RUST_LOG` is a filter; `AWS_LAMBDA_LOG_LEVEL` a level; else `info`.
+/// Libraries whose finer levels quote what they carry: ClickHouse's error texts, requests, events.
+const QUOTING: [&str; 8] = [
+    "aws_sdk_firehose",
+    "aws_sdk_s3",
+    "aws_smithy_runtime",
+    "aws_smithy_runtime_api",
+    "clickhouse",
+    "hyper_util",
+    "lambda_http",
+    "lambda_runtime",
+];
+
+/// Sets up logging for the process. `RUST_LOG` is a filter; `AWS_LAMBDA_LOG_LEVEL` a level; else `info`. Whatever they
+/// say, libraries that quote data stay at `info`.
 pub(crate) fn init(lookup: &Lookup<'_>, in_lambda: bool) {
     let directives = lookup("RUST_LOG")
         .or_else(|| lookup("AWS_LAMBDA_LOG_LEVEL"))
         .unwrap_or_default();
     let filter = EnvFilter::try_new(if directives.is_empty() { "info" } else { &directives })
         .unwrap_or_else(|_| EnvFilter::new("info"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter);
+    let filter = QUOTING
+        .iter()
+        .filter_map(|library| format!("{library}=info").parse().ok())
+        .fold(filter, EnvFilter::add_directive);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        // It would panic where stderr cannot be written, such as on a full disk.
+        .log_internal_errors(false);
     // A second call (in a test) keeps the first logger.
     let _ = if in_lambda {
         builder
