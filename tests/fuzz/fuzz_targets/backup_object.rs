@@ -6,7 +6,10 @@
 #![no_main]
 
 #[path = "../../../functions/replay/src/object.rs"]
-#[allow(dead_code)]
+#[allow(
+    dead_code,
+    reason = "the function uses the rest; its crate would bring the S3 client along"
+)]
 mod object;
 
 use base64::Engine;
