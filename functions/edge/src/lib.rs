@@ -25,4 +25,4 @@ pub use function::{Failure, Function, answer, chain};
 pub use lambda_http::aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 pub use lambda_http::{Body, Request, RequestExt, Response};
 pub use problem::Problem;
-pub use serve::serve;
+pub use serve::{serve, serve_invocations};

@@ -1,14 +1,21 @@
 //! The process around a function.
 
+use std::fmt::{Debug, Display};
 use std::io::Write;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use lambda_http::{Request, service_fn};
+use lambda_runtime::{Diagnostic, LambdaEvent};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use crate::config::{self, ConfigError, Lookup};
 use crate::function::{Function, answer};
 use crate::{logging, server};
+
+/// Set inside Lambda, and by `cargo lambda watch`.
+const RUNTIME_API: &str = "AWS_LAMBDA_RUNTIME_API";
 
 /// Why a function's process ended.
 #[derive(Debug, thiserror::Error)]
@@ -37,8 +44,48 @@ pub fn serve<F: Function>() -> ExitCode {
     }
 }
 
+/// Runs a function that is invoked with events instead of requests, until Lambda stops it. What is wrong with the
+/// configuration is one line on stderr and exit code 2.
+pub fn serve_invocations<C, S, E, A, X>(
+    from_lookup: fn(&Lookup<'_>) -> Result<C, S>,
+    handle: impl AsyncFn(&C, LambdaEvent<E>) -> Result<A, X>,
+) -> ExitCode
+where
+    S: Display,
+    E: DeserializeOwned,
+    A: Serialize,
+    X: Into<Diagnostic> + Debug,
+{
+    let fail = |code: u8, message: &dyn Display| {
+        // Nothing is left to do if stderr is gone.
+        let _ = writeln!(std::io::stderr(), "error: {message}");
+        ExitCode::from(code)
+    };
+    if config::env(RUNTIME_API).is_none() {
+        return fail(
+            2,
+            &format_args!("{RUNTIME_API} is not set: Lambda sets it, and cargo lambda watch"),
+        );
+    }
+    logging::init(&config::env, true);
+    let context = match from_lookup(&config::env) {
+        Ok(context) => context,
+        Err(error) => return fail(2, &error),
+    };
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(1, &Stopped::Runtime(error)),
+    };
+    let (context, handle) = (&context, &handle);
+    let handler = lambda_runtime::service_fn(|event| handle(context, event));
+    match runtime.block_on(lambda_runtime::run(handler)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(1, &Stopped::Lambda(error)),
+    }
+}
+
 fn run<F: Function>(lookup: &Lookup<'_>) -> Result<(), Stopped> {
-    let in_lambda = lookup("AWS_LAMBDA_RUNTIME_API").is_some();
+    let in_lambda = lookup(RUNTIME_API).is_some();
     logging::init(lookup, in_lambda);
     let function = F::from_lookup(lookup);
     if in_lambda {
