@@ -38,13 +38,7 @@ pub(super) struct Clients {
 impl Clients {
     /// Clients of that address. When `stop` is cancelled, no further attempt begins.
     pub(super) fn new(url: String, ledger: Arc<Ledger>, stop: CancellationToken) -> Result<Self, reqwest::Error> {
-        // Another part of the program may have chosen it already, which is as good.
-        let _already = rustls::crypto::ring::default_provider().install_default();
-        let http = reqwest::Client::builder()
-            .http1_only()
-            .no_proxy()
-            .timeout(ANSWER_WITHIN)
-            .build()?;
+        let http = crate::client::builder().http1_only().timeout(ANSWER_WITHIN).build()?;
         Ok(Self {
             http,
             url,

@@ -97,10 +97,8 @@ impl Proxy {
     ) -> anyhow::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
-        let _already = rustls::crypto::ring::default_provider().install_default();
-        let client = reqwest::Client::builder()
+        let client = crate::client::builder()
             .http1_only()
-            .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
             .timeout(ANSWER_WITHIN)
             // A connection that is kept may belong to a process that is gone: that would be a fault nobody planned.

@@ -97,20 +97,12 @@ impl Sender {
         patience: Patience,
         stop: CancellationToken,
     ) -> Result<Self, reqwest::Error> {
-        // Another part of the program may have chosen it already, which is as good.
-        let _already = rustls::crypto::ring::default_provider().install_default();
-        let mut client = reqwest::Client::builder()
+        let client = crate::client::of(&url)
             .http1_only()
             .tcp_nodelay(true)
             .timeout(ATTEMPT_TIMEOUT)
             // A redirect could end in a page that says 200 to a GET.
             .redirect(reqwest::redirect::Policy::none());
-        if url
-            .host_str()
-            .is_some_and(|host| matches!(host, "localhost" | "127.0.0.1" | "[::1]"))
-        {
-            client = client.no_proxy();
-        }
         Ok(Self {
             client: client.build()?,
             url,

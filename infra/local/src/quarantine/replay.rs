@@ -181,17 +181,9 @@ impl Door {
                 .pop_if_empty()
                 .push("validate");
         }
-        // Another part of the program may have chosen it already, which is as good.
-        let _already = rustls::crypto::ring::default_provider().install_default();
-        let mut client = reqwest::Client::builder()
+        let client = crate::client::of(&url)
             .timeout(ATTEMPT_TIMEOUT)
             .redirect(reqwest::redirect::Policy::none());
-        if url
-            .host_str()
-            .is_some_and(|host| matches!(host, "localhost" | "127.0.0.1" | "[::1]"))
-        {
-            client = client.no_proxy();
-        }
         Ok(Self {
             client: client.build()?,
             url,

@@ -39,13 +39,8 @@ impl FunctionUrls {
         let listener = tokio::net::TcpListener::bind(("127.0.0.1", port))
             .await
             .with_context(|| format!("port {port} for the functions cannot be used"))?;
-        // Fails only when one is installed already, which is as good.
-        let _ = rustls::crypto::ring::default_provider().install_default();
         let invoker = Invoker {
-            client: Client::builder()
-                .no_proxy()
-                .build()
-                .context("no HTTP client can be made")?,
+            client: crate::client::builder().build().context("no HTTP client can be made")?,
             base: format!("http://127.0.0.1:{watch}/2015-03-31/functions"),
         };
         let stop = CancellationToken::new();

@@ -20,11 +20,7 @@ pub(super) struct Probe {
 
 impl Probe {
     pub(super) fn new() -> anyhow::Result<Self> {
-        // Fails only when one is installed already, which is as good.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        // No proxy: everything that is asked is this machine's, or a warehouse that the functions reach directly.
-        let client = Client::builder()
-            .no_proxy()
+        let client = crate::client::builder()
             .timeout(ONE_ANSWER)
             .build()
             .context("no HTTP client can be made")?;

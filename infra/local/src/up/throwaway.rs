@@ -93,10 +93,7 @@ impl Throwaway {
 
 /// Runs one statement in the database `analytics`.
 pub(crate) async fn execute(url: &str, statement: &str) -> anyhow::Result<()> {
-    let client = reqwest::Client::builder()
-        .no_proxy()
-        .build()
-        .context("no HTTP client can be made")?;
+    let client = crate::client::builder().build().context("no HTTP client can be made")?;
     let response = client
         .post(format!("{url}/?database=analytics"))
         .body(statement.to_owned())

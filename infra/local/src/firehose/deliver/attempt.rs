@@ -16,12 +16,9 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 
 /// The client for all deliveries. It follows no redirect and uses no proxy: what is configured is what is called.
 pub(crate) fn client() -> anyhow::Result<reqwest::Client> {
-    // Another part of the program may have installed it before.
-    let _ = rustls::crypto::ring::default_provider().install_default();
     let builder = || {
-        reqwest::Client::builder()
+        crate::client::builder()
             .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
             .connect_timeout(CONNECT_WITHIN)
             .timeout(ANSWER_WITHIN)
             .user_agent("Amazon Kinesis Data Firehose Agent/1.0")
