@@ -6,6 +6,7 @@
 
 use jiff::Timestamp;
 use uuid::Uuid;
+use uuid::fmt::Hyphenated;
 
 use crate::calendar;
 use crate::coerce;
@@ -163,6 +164,9 @@ impl LineError {
     }
 }
 
+/// How a line begins: its id follows.
+const LINE_START: &[u8] = b"{\"event_id\":\"";
+
 /// The fields of a line, in the order in which they are written.
 const LINE_FIELDS: [&str; 11] = [
     "event_id",
@@ -182,7 +186,7 @@ impl Record {
     /// Appends the line, line feed included.
     pub fn write_line(&self, out: &mut Vec<u8>) {
         let event = &self.event;
-        out.extend_from_slice(b"{\"event_id\":\"");
+        out.extend_from_slice(LINE_START);
         let mut id = Uuid::encode_buffer();
         out.extend_from_slice(self.event_id.as_hyphenated().encode_lower(&mut id).as_bytes());
         out.extend_from_slice(b"\",\"received_at\":\"");
@@ -216,6 +220,13 @@ impl Record {
             write_json(out, value);
         }
         out.extend_from_slice(b"}}\n");
+    }
+
+    /// The id of a line's event, from its beginning alone: for counting lines without reading them. `None` for a line that
+    /// does not begin as [`Record::write_line`] begins one.
+    pub fn event_id_at_start(line: &[u8]) -> Option<Uuid> {
+        let id = line.strip_prefix(LINE_START)?.get(..Hyphenated::LENGTH)?;
+        Uuid::try_parse_ascii(id).ok()
     }
 
     /// Reads a line back, its line feed optional. Types are strict, nothing is coerced: what [`Record::write_line`] did not

@@ -126,3 +126,20 @@ fn a_row_gives_its_line_back() {
     let row = Row::from(Record::from_line(line.as_bytes()).unwrap());
     assert_eq!(row.to_line(), line.trim_end().as_bytes());
 }
+
+#[test]
+fn the_id_is_read_from_the_beginning() {
+    let record = record();
+    let line = line(&record);
+    assert_eq!(Record::event_id_at_start(line.as_bytes()), Some(record.event_id));
+    assert_eq!(Record::event_id_at_start(&line.as_bytes()[..49]), Some(record.event_id));
+    for other in [
+        &line.as_bytes()[..48],
+        b"",
+        b"{}",
+        &line.as_bytes()[1..],
+        &line.to_uppercase().as_bytes()[..60],
+    ] {
+        assert_eq!(Record::event_id_at_start(other), None);
+    }
+}

@@ -10,6 +10,7 @@ mod config;
 mod deliver;
 mod faults;
 mod files;
+pub(crate) mod ledger;
 mod server;
 mod spool;
 mod stream;

@@ -16,6 +16,7 @@ use uuid::Uuid;
 use super::config::StreamConfig;
 use super::deliver::{Context, Delivery, Status, Tuning, blocking};
 use super::files;
+use super::ledger::{Entry, Ledger};
 use super::spool::cursor::{CursorError, CursorFile};
 use super::spool::{SEGMENT_BYTES, Spool};
 
@@ -76,6 +77,13 @@ impl Stream {
             })??;
         self.config.send_replace(Arc::new(config));
         Ok(())
+    }
+
+    /// The lines that it has taken since an hour.
+    pub(crate) async fn taken(&self, since: i64) -> io::Result<Vec<Entry>> {
+        let (ledger, spool) = (Ledger::in_stream(&self.folder), Arc::clone(&self.spool));
+        let status = Arc::clone(&self.status);
+        blocking(move || ledger.entries(&spool, &status, since)).await
     }
 
     /// Stops delivery, letting attempts end within the grace. Records are still taken.

@@ -4,6 +4,7 @@
 
 pub(crate) mod error;
 mod health;
+mod ledger;
 pub(crate) mod model;
 mod put;
 pub(crate) mod streams;
@@ -51,6 +52,7 @@ pub(crate) struct App {
 pub(crate) fn router(app: Arc<App>) -> Router {
     Router::new()
         .route("/health", get(health::health))
+        .route("/ledger/{stream}", get(ledger::ledger))
         .fallback(serve)
         .with_state(app)
 }

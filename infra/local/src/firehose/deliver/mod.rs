@@ -24,6 +24,7 @@ use uuid::Uuid;
 
 use super::clock::now_ms;
 use super::config::StreamConfig;
+use super::ledger::Ledger;
 use super::spool::Spool;
 use super::spool::cursor::{Cursor, CursorError, CursorFile, MAX_OPEN, OpenBatch, Position};
 use super::spool::frame;
@@ -54,6 +55,8 @@ impl Default for Tuning {
 #[derive(Debug, Default)]
 pub(crate) struct Status {
     cursor: Mutex<Summary>,
+    /// The offsets that open batches span.
+    open: Mutex<Vec<(u64, u64)>>,
     /// Attempts that are waiting for the endpoint.
     pub(crate) in_flight: AtomicUsize,
     /// Attempts that failed since the program started.
@@ -79,7 +82,16 @@ impl Status {
         *self.cursor.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The offsets, up to `tail`, of records that are not done.
+    pub(crate) fn undone(&self, tail: u64) -> Vec<(u64, u64)> {
+        let mut undone = self.open.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        undone.push((self.summary().assigned.offset, tail));
+        undone
+    }
+
     fn publish(&self, cursor: &Cursor) {
+        let open = cursor.batches.iter().map(|batch| (batch.first, batch.end));
+        *self.open.lock().unwrap_or_else(PoisonError::into_inner) = open.collect();
         let open_records = cursor.batches.iter().map(|batch| batch.records).sum();
         let open_bytes = cursor
             .batches
@@ -312,14 +324,16 @@ impl Delivery {
         }
     }
 
-    /// Frees the disk of segments before `low`, which must be saved as the cursor's.
+    /// Frees the disk of segments before `low`, which must be saved as the cursor's, and keeps their keys.
     async fn forget(&self, low: u64) {
-        if !self.context.spool.can_forget_before(low) {
+        let spool = Arc::clone(&self.context.spool);
+        let done = spool.done_before(low);
+        if done.is_empty() {
             return;
         }
-        let spool = Arc::clone(&self.context.spool);
-        if let Err(error) = blocking(move || spool.forget_before(low)).await {
-            tracing::warn!(%error, "a delivered segment could not be deleted");
+        let ledger = Ledger::in_stream(&self.folder);
+        if let Err(error) = blocking(move || ledger.forget(&spool, &done)).await {
+            tracing::warn!(%error, "a delivered segment could not be deleted, or its lines not be kept in the ledger");
         }
     }
 

@@ -180,28 +180,32 @@ impl Spool {
         crate::firehose::files::write_whole(copy, &bytes)
     }
 
-    /// Whether a segment ends at or before `offset` and is not the last.
-    pub(crate) fn can_forget_before(&self, offset: u64) -> bool {
+    /// Where the oldest segment begins, and the end of what is durable.
+    pub(crate) fn bounds(&self) -> (u64, u64) {
         let state = self.shared.state();
-        state.segments.len() > 1 && state.segments.first_key_value().is_some_and(|(_, end)| *end <= offset)
+        let tail = state.tail.offset;
+        (state.segments.keys().next().copied().unwrap_or(tail), tail)
     }
 
-    /// Deletes the segments that end at or before `offset`, but never the last one. Blocks.
-    pub(crate) fn forget_before(&self, offset: u64) -> io::Result<()> {
-        let mut state = self.shared.state();
+    /// The segments that end at or before `offset`, each as its first offset and the one after its last byte; never the
+    /// last segment.
+    pub(crate) fn done_before(&self, offset: u64) -> Vec<(u64, u64)> {
+        let state = self.shared.state();
         let last = state.segments.keys().next_back().copied();
-        let done = state
-            .segments
-            .iter()
-            .filter(|&(&base, &end)| end <= offset && Some(base) != last)
-            .map(|(&base, _)| base)
-            .collect::<Vec<_>>();
-        for base in &done {
+        let done = state.segments.iter().map(|(&base, &end)| (base, end));
+        done.filter(|&(base, end)| end <= offset && Some(base) != last)
+            .collect()
+    }
+
+    /// Deletes segments that [`Spool::done_before`] gave. Blocks.
+    pub(crate) fn forget(&self, done: &[(u64, u64)]) -> io::Result<()> {
+        let mut state = self.shared.state();
+        for (base, _) in done {
             state.segments.remove(base);
         }
         drop(state);
-        for base in done {
-            std::fs::remove_file(segment::path(&self.folder, base))?;
+        for (base, _) in done {
+            std::fs::remove_file(segment::path(&self.folder, *base))?;
         }
         Ok(())
     }
