@@ -4,14 +4,17 @@
 
 mod chaos;
 mod clickhouse;
+mod client;
 mod dbt;
 mod firehose;
 mod generate;
 mod migrate;
+mod moment;
 mod project;
 mod quarantine;
 mod replay;
 mod report;
+mod status;
 mod test;
 mod tools;
 mod up;
@@ -43,6 +46,8 @@ enum Command {
     Dbt(dbt::Args),
     /// Send the demo shop's traffic
     Generate(Box<generate::Args>),
+    /// Show how the stack does; with --reconcile, whether every event is accounted for
+    Status(status::Args),
     /// Look at, correct and replay what could not become a row
     Quarantine(quarantine::Args),
     /// Replay what Firehose gave up on, from its backup
@@ -65,6 +70,7 @@ async fn main() -> ExitCode {
         Command::Migrate(args) => migrate::run(args).await,
         Command::Dbt(args) => dbt::run(args).await,
         Command::Generate(args) => generate::run(*args).await,
+        Command::Status(args) => status::run(args).await,
         Command::Quarantine(args) => quarantine::run(args).await,
         Command::Replay(args) => replay::run(args).await,
         Command::Chaos(args) => chaos::run(args).await,

@@ -42,6 +42,8 @@ use self::tally::Tally;
 use self::traffic::Parcel;
 use crate::project::Project;
 use crate::report::{self, Step};
+use crate::status::{Account, Places};
+use crate::up::Urls;
 use crate::up::apart::{Apart, Site};
 
 /// Events a minute when `--events` does not say how many.
@@ -206,8 +208,7 @@ async fn go(
     step.done();
     tokio::spawn(conduct::obey(Arc::clone(&stack), obeyed));
 
-    let http = reqwest::Client::builder()
-        .no_proxy()
+    let http = crate::client::builder()
         .timeout(Duration::from_secs(15))
         .build()
         .context("no HTTP client can be made")?;
@@ -240,8 +241,12 @@ async fn go(
     if args.sabotage {
         warehouse::sabotage(&http, &urls.clickhouse).await?;
     }
-    let mut stored = warehouse::read(&http, &urls.clickhouse, &folder.join("data/firehose/backup")).await?;
+    let backup = folder.join("data/firehose/backup");
+    let mut stored = warehouse::read(&http, &urls.clickhouse, &backup).await?;
     stored.copies = copies.into_inner();
+    let account = account(&http, &urls, &backup).await?;
+    stored.taken = account.total().accepted;
+    stored.unaccounted = account.missing.len() as u64;
     let book = ledger.take();
     let tally = Tally::of(&book, &stored);
     step.done();
@@ -257,6 +262,20 @@ async fn go(
         met,
         restarts: stack.restarts(),
     })
+}
+
+/// What `weir status --reconcile` says.
+async fn account(http: &reqwest::Client, urls: &Urls, backup: &Path) -> anyhow::Result<Account> {
+    let warehouse = ::clickhouse::Client::default()
+        .with_url(&urls.clickhouse)
+        .with_database("analytics");
+    let places = Places {
+        http,
+        firehose: &urls.firehose,
+        warehouse: &warehouse,
+        backup,
+    };
+    Ok(Account::of(&places.read(None, edge::clock::now()).await?))
 }
 
 /// Sends everything while the faults are committed, and heals when the last one is over: clients that still wait for their

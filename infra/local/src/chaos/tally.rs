@@ -17,6 +17,12 @@ pub(super) struct Stored {
     pub(super) copies: u64,
     /// Different lines in quarantine.
     pub(super) quarantined: HashSet<Vec<u8>>,
+    /// Rows of the quarantine that hold a line which another holds too.
+    pub(super) quarantine_copies: u64,
+    /// Lines that Firehose has taken, by its ledger.
+    pub(super) taken: u64,
+    /// Of these, what `weir status --reconcile` finds nowhere.
+    pub(super) unaccounted: u64,
     /// Events in the backup: Firehose gave up on them.
     pub(super) given_up: HashSet<Uuid>,
     /// Poisonous lines in the backup.
@@ -42,6 +48,12 @@ pub(super) struct Tally {
     pub(super) quarantined: u64,
     /// In quarantine, and no poisonous line of ours.
     pub(super) quarantined_wrongly: u64,
+    /// Rows of the quarantine too many: two loaders kept a line at the same instant.
+    pub(super) quarantine_copies: u64,
+    /// Lines in Firehose's ledger.
+    pub(super) taken: u64,
+    /// Of these, nowhere.
+    pub(super) unaccounted: u64,
     /// Refused, as it has to be.
     pub(super) refused: u64,
     /// Refused though valid, or taken though not.
@@ -68,6 +80,9 @@ impl Tally {
             strangers: stored.strangers,
             wrong_answers: book.wrong_answers.len() as u64,
             copies_before_merging: stored.copies,
+            quarantine_copies: stored.quarantine_copies,
+            taken: stored.taken,
+            unaccounted: stored.unaccounted,
             ..Self::default()
         };
         for (id, known) in &book.events {
@@ -113,10 +128,12 @@ impl Tally {
     /// Whether the run proves what it is to prove.
     pub(super) fn holds(&self) -> bool {
         self.acknowledged > 0
+            && self.taken >= self.acknowledged
             && self.quarantined == self.poison
             && [
                 self.stored_twice,
                 self.lost,
+                self.unaccounted,
                 self.quarantined_wrongly,
                 self.judged_wrongly,
                 self.refused_but_stored,
@@ -128,7 +145,7 @@ impl Tally {
     }
 
     /// The table: name, number, what it is, and whether the number has to be 0 and is not.
-    pub(super) fn rows(&self) -> [(&'static str, u64, String, bool); 16] {
+    pub(super) fn rows(&self) -> [(&'static str, u64, String, bool); 18] {
         let must_be_none = |name, count, what: &str| (name, count, what.to_owned(), count > 0);
         let row = |name, count, what: &str| (name, count, what.to_owned(), false);
         [
@@ -138,6 +155,14 @@ impl Tally {
             must_be_none("stored twice", self.stored_twice, "a reader counts it more than once"),
             must_be_none("lost", self.lost, "acknowledged and nowhere"),
             row("given up", self.given_up, "acknowledged, and in the backup instead"),
+            must_be_none(
+                "unaccounted",
+                self.unaccounted,
+                &format!(
+                    "of {} lines in Firehose's ledger, nowhere by `weir status --reconcile`",
+                    self.taken
+                ),
+            ),
             (
                 "quarantined",
                 self.quarantined,
@@ -148,6 +173,11 @@ impl Tally {
                 "quarantined wrongly",
                 self.quarantined_wrongly,
                 "lines that are no poison",
+            ),
+            row(
+                "  kept twice",
+                self.quarantine_copies,
+                "by two loaders at one instant; readers take one row an id",
             ),
             row("refused", self.refused, "invalid, and the client was told"),
             must_be_none(
@@ -199,6 +229,7 @@ mod tests {
     fn stored(times: u64) -> Stored {
         Stored {
             seen: HashMap::from([(ID, times), (Uuid::from_u128(1), 1)]),
+            taken: 2,
             ..Stored::default()
         }
     }
@@ -213,7 +244,7 @@ mod tests {
     fn what_is_lost_or_doubled_is_found() {
         let nowhere = Stored {
             seen: HashMap::from([(Uuid::from_u128(1), 1)]),
-            ..Stored::default()
+            ..stored(1)
         };
         check(GOOD, &nowhere, |tally| tally.lost, false);
         check(GOOD, &stored(0), |tally| tally.lost, false);
@@ -230,6 +261,11 @@ mod tests {
             ..stored(0)
         };
         check(GOOD, &backup, |tally| tally.given_up, true);
+        let unaccounted = Stored {
+            unaccounted: 1,
+            ..stored(1)
+        };
+        check(GOOD, &unaccounted, |tally| tally.unaccounted, false);
         let copies = Stored { copies: 1, ..stored(1) };
         check(GOOD, &copies, |tally| tally.copies_before_merging, true);
     }

@@ -50,6 +50,8 @@ pub(super) async fn read(http: &reqwest::Client, clickhouse: &str, backup: &Path
     for line in query(http, clickhouse, quarantined).await?.lines() {
         stored.quarantined.insert(unhex(line).context("hexadecimal digits")?);
     }
+    let copies = "SELECT count() - uniqExact(id) FROM events_quarantine";
+    stored.quarantine_copies = query(http, clickhouse, copies).await?.trim().parse()?;
     let backup = backup.to_owned();
     let (given_up, poison) = tokio::task::spawn_blocking(move || backed_up(&backup)).await??;
     stored.given_up = given_up;

@@ -4,7 +4,7 @@
 //! where it was. The work itself is the function `replay`'s library.
 
 mod done;
-mod source;
+pub(crate) mod source;
 
 use std::process::ExitCode;
 

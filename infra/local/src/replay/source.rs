@@ -12,18 +12,18 @@ use twox_hash::XxHash3_128;
 const MAX_DEPTH: usize = 32;
 
 /// A file, a folder or a prefix.
-pub(super) enum Source {
+pub(crate) enum Source {
     Path(PathBuf),
     Bucket { s3: S3, bucket: String, prefix: String },
 }
 
 /// One object.
-pub(super) struct Object {
+pub(crate) struct Object {
     /// For people, and for the quarantine.
-    pub(super) name: String,
-    pub(super) bytes: u64,
+    pub(crate) name: String,
+    pub(crate) bytes: u64,
     /// The same as long as name and content are.
-    pub(super) identity: String,
+    pub(crate) identity: String,
     place: Place,
 }
 
@@ -34,7 +34,7 @@ enum Place {
 
 impl Source {
     /// Understands what was written on the command line.
-    pub(super) fn open(text: &str) -> anyhow::Result<Self> {
+    pub(crate) fn open(text: &str) -> anyhow::Result<Self> {
         let Some(rest) = text.strip_prefix("s3://") else {
             return Ok(Self::Path(text.into()));
         };
@@ -50,7 +50,7 @@ impl Source {
     }
 
     /// All objects, in the order of their names: the oldest first, as Firehose names them.
-    pub(super) async fn objects(&self) -> anyhow::Result<Vec<Object>> {
+    pub(crate) async fn objects(&self) -> anyhow::Result<Vec<Object>> {
         match self {
             Self::Path(path) => {
                 let mut files = Vec::new();
@@ -80,7 +80,7 @@ impl Source {
 
 impl Object {
     /// Its content.
-    pub(super) async fn read(&self) -> anyhow::Result<Vec<u8>> {
+    pub(crate) async fn read(&self) -> anyhow::Result<Vec<u8>> {
         match &self.place {
             Place::File(path) => tokio::fs::read(path)
                 .await

@@ -33,9 +33,9 @@ use std::{
 
 use anyhow::{Context as _, bail};
 
-pub(crate) use self::settings::STREAM;
+pub(crate) use self::settings::{STREAM, Urls};
 use self::{
-    settings::{Programs, Urls, Warehouse},
+    settings::{Programs, Warehouse},
     stack::Plan,
     state::{Lock, Stack},
 };
@@ -163,6 +163,21 @@ pub(crate) struct Running {
     pub(crate) clickhouse: String,
     /// The database of the tables.
     pub(crate) database: String,
+    /// The Firehose API.
+    pub(crate) firehose: String,
+    /// Every part with its address, in the order of the flow.
+    pub(crate) parts: Vec<Part>,
+}
+
+/// One part of a running stack.
+#[derive(Debug)]
+pub(crate) struct Part {
+    /// Such as `events`.
+    pub(crate) name: String,
+    /// Where it is.
+    pub(crate) url: String,
+    /// How often its process was started again; under cargo-lambda that is no process of the stack's.
+    pub(crate) restarts: u32,
 }
 
 /// The stack that runs with this project's state, if one does.
@@ -173,10 +188,34 @@ pub(crate) fn running(project: &Project) -> anyhow::Result<Option<Running>> {
         return Ok(None);
     }
     Ok(Stack::read(&folder)?.map(|stack| Running {
+        parts: parts(&stack),
         events: stack.urls.events,
         clickhouse: stack.urls.clickhouse,
         database: stack.database,
+        firehose: stack.urls.firehose,
     }))
+}
+
+fn parts(stack: &Stack) -> Vec<Part> {
+    let urls = &stack.urls;
+    let named = [
+        ("events", &urls.events),
+        ("firehose", &urls.firehose),
+        ("loader", &urls.loader),
+        ("clickhouse", &urls.clickhouse),
+        ("activity", &urls.activity),
+        ("docs", &urls.docs),
+    ];
+    let part = |(name, url): (&str, &String)| Part {
+        name: name.to_owned(),
+        url: url.clone(),
+        restarts: stack
+            .processes
+            .iter()
+            .find(|process| process.name == name)
+            .map_or(0, |process| process.restarts),
+    };
+    named.map(part).into()
 }
 
 /// Builds the functions as a stack would: for `weir test`.

@@ -1,0 +1,89 @@
+//! `weir status`: how the stack does, and whether every event is accounted for.
+//!
+//! - `health`: the stack's parts and their figures, on one screen.
+//! - `reconcile`: the account of what was accepted, purely; `evidence`: what it is made of.
+
+mod evidence;
+mod health;
+mod reconcile;
+
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+
+pub(crate) use self::evidence::Places;
+pub(crate) use self::reconcile::Account;
+use crate::client;
+use crate::firehose::ledger::KEPT_HOURS;
+use crate::moment;
+use crate::project::Project;
+use crate::report::{self, Step};
+use crate::up;
+use crate::warehouse::WarehouseArgs;
+
+const AFTER_HELP: &str = "\
+With --reconcile, every line that Firehose has accepted is looked for by the id of its event: in events, in quarantine, on its \
+way, in the backup. By the hour in which it was accepted last: accepted = stored + again + quarantined + in flight + given up \
++ missing. An event that was sent again counts where it came last, and before that as again. Firehose keeps the ids for 31 days.
+
+Exit code: 0 when every part answers (with --reconcile: when nothing is missing), 1 when not.";
+
+/// Arguments of the command.
+#[derive(clap::Args)]
+#[command(after_help = AFTER_HELP)]
+pub(crate) struct Args {
+    /// Account for every accepted event, by hour
+    #[arg(long)]
+    reconcile: bool,
+    /// What was accepted since then: a date, a time, or an age such as 90m, 12h, 7d
+    #[arg(long, value_name = "WHEN", default_value = "24h", requires = "reconcile")]
+    since: String,
+    /// As one JSON object
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    warehouse: WarehouseArgs,
+}
+
+/// Runs the command.
+pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let project = Project::find()?;
+    let stack = up::running(&project)?.context("nothing is running: start it with `weir up`")?;
+    let warehouse = args.warehouse.config(&project)?.client();
+    let http = client::builder().build().context("no HTTP client can be made")?;
+    let (text, holds) = if args.reconcile {
+        let now = edge::clock::now();
+        let since = moment::parse(&args.since, now)?;
+        let hour = since.as_second().div_euclid(3600);
+        let oldest = now.as_second().div_euclid(3600) - KEPT_HOURS;
+        if hour < oldest {
+            report::say("Firehose keeps the ids of the last 31 days: what is older is not accounted for");
+        }
+        let step = Step::begin("look for every accepted line");
+        let backup = project.data("firehose").join("backup");
+        let places = Places {
+            http: &http,
+            firehose: &stack.firehose,
+            warehouse: &warehouse,
+            backup: &backup,
+        };
+        let account = Account::of(&places.read(Some(hour.max(oldest)), now).await?);
+        step.done();
+        let text = if args.json {
+            serde_json::to_string(&account)?
+        } else {
+            account.table()
+        };
+        (text, account.holds())
+    } else {
+        let health = health::Health::of(&http, &stack, &warehouse).await;
+        let text = if args.json {
+            serde_json::to_string(&health)?
+        } else {
+            health.screen()
+        };
+        (text, health.is_good())
+    };
+    report::print(text);
+    Ok(if holds { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
