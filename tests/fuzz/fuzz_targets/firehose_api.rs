@@ -5,6 +5,10 @@
 
 #![no_main]
 
+#[path = "../../../infra/local/src/client.rs"]
+#[allow(dead_code, reason = "the deliveries use half of it")]
+mod client;
+
 #[path = "../../../infra/local/src/firehose"]
 #[allow(dead_code, unused_imports, reason = "the server uses the rest")]
 mod firehose {
@@ -15,6 +19,7 @@ mod firehose {
     pub(crate) mod deliver;
     pub(crate) mod faults;
     pub(crate) mod files;
+    pub(crate) mod ledger;
     pub(crate) mod spool;
     pub(crate) mod stream;
 }
