@@ -266,6 +266,9 @@ mod tests {
             ..stored(1)
         };
         check(GOOD, &unaccounted, |tally| tally.unaccounted, false);
+        // A ledger that knows less than the clients were told.
+        let forgetful = Stored { taken: 1, ..stored(1) };
+        check(GOOD, &forgetful, |tally| tally.taken, false);
         let copies = Stored { copies: 1, ..stored(1) };
         check(GOOD, &copies, |tally| tally.copies_before_merging, true);
     }
