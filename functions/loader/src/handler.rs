@@ -34,7 +34,7 @@ async fn deliver(context: &Context, request: &Request, now: Timestamp) -> Result
     let headers = request.headers();
     // First of all, and in the same time wherever the first difference is.
     let key = headers.get(ACCESS_KEY).map(|key| key.as_bytes()).unwrap_or_default();
-    if !edge::auth::same(&context.access_key, key) {
+    if !context.access_key.matches(key) {
         return Err(Error::WrongKey);
     }
     if request.method() != Method::POST {
