@@ -23,7 +23,8 @@ use hyper_util::server::graceful::GracefulShutdown;
 use lambda_http::aws_lambda_events::apigw::ApiGatewayV2httpRequest;
 use lambda_http::request::LambdaRequest;
 use lambda_http::{Body, Context, Request, RequestExt, Response};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::body::media_type;
 use crate::config::{ConfigError, Lookup, Reader};
@@ -34,6 +35,17 @@ use crate::problem::{BODY_BROKEN, BODY_TOO_SLOW};
 pub const MAX_BODY_BYTES: usize = 6 * 1024 * 1024;
 
 /// How long a client may take over its headers, and then over its body.
+/// Most bytes of a request's first line and headers: as many as an Application Load Balancer takes. AWS documents no number for
+/// function URLs; beyond this the answer is 431.
+pub const MAX_HEADER_BYTES: usize = 64 * 1024;
+
+/// Most headers of a request: a browser or Firehose sends some twenty. Beyond this the answer is 431.
+pub const MAX_HEADERS: usize = 100;
+
+/// Most connections at a time: as many as the concurrent executions that Lambda gives an account at first, and few enough for the
+/// file descriptors of a process. Beyond this they wait, unaccepted, until others end.
+pub const MAX_CONNECTIONS: usize = 1000;
+
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How much of a body that is too large is read and dropped, so that the client gets to read the answer, and for how long.
@@ -161,11 +173,22 @@ pub async fn run<R: Responder>(
     let mut stop = std::pin::pin!(stop);
     loop {
         let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+            accepted = accept(&listener, &slots) => accepted,
+) -> Result<(), ServerError> {
+    run_within(MAX_CONNECTIONS, listener, responder, stop).await
+}
+
+/// As [`run`], with at most so many connections at a time.
+async fn run_within<R: Responder>(
+    connections: usize,
+    listener: TcpListener,
+    responder: Arc<R>,
+    stop: impl Future<Output = ()>,
             () = &mut stop => break,
         };
-        let (stream, peer) = match accepted {
+        let (stream, peer, slot) = match accepted {
             Ok(accepted) => accepted,
+    let slots = Arc::new(Semaphore::new(connections));
             Err(error) => {
                 // Out of file descriptors, most likely: let some connections end.
                 tracing::warn!(%error, "cannot accept a connection");
@@ -192,12 +215,15 @@ pub async fn run<R: Responder>(
             }
         });
     }
+            .max_headers(MAX_HEADERS)
+            .max_header_size(MAX_HEADER_BYTES)
     drop(listener);
     tracing::info!("stopping");
     if tokio::time::timeout(DRAIN_TIMEOUT, graceful.shutdown()).await.is_err() {
         tracing::warn!("some requests did not finish in time");
     }
     Ok(())
+            drop(slot);
 }
 
 /// Ready on SIGTERM or SIGINT.
@@ -208,6 +234,16 @@ pub async fn stop_signal() {
             Ok(mut terminate) => {
                 terminate.recv().await;
             }
+/// The next connection, once there is a slot for it. Until then clients wait in the system's queue.
+async fn accept(
+    listener: &TcpListener,
+    slots: &Arc<Semaphore>,
+) -> std::io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
+    let slot = Arc::clone(slots).acquire_owned().await.map_err(std::io::Error::other)?;
+    let (stream, peer) = listener.accept().await?;
+    Ok((stream, peer, slot))
+}
+
             Err(_) => std::future::pending().await,
         }
     };

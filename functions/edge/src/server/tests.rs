@@ -1,7 +1,6 @@
 use std::sync::Mutex;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 
 use http::StatusCode;
@@ -63,12 +62,16 @@ async fn start() -> Running {
         host: "127.0.0.1".into(),
         port: 0,
     })
+    start_within(MAX_CONNECTIONS).await
+}
+
+async fn start_within(connections: usize) -> Running {
     .await
     .unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel();
     let function = Arc::new(Hosted(Echo::from_lookup(&|_| None).unwrap()));
-    let done = tokio::spawn(run(listener, function, async {
+    let done = tokio::spawn(run_within(connections, listener, function, async {
         let _ = stopped.await;
     }));
     Running { address, stop, done }
@@ -173,6 +176,56 @@ async fn too_large_a_body_is_refused_early() {
 async fn stops_when_told() {
     let running = start().await;
     let mut idle = TcpStream::connect(running.address).await.unwrap();
+#[tokio::test]
+async fn headers_are_limited_in_number_and_size() {
+    let running = start().await;
+    let fixed = "GET /a HTTP/1.1\r\nHost: x\r\nConnection: close\r\n";
+    let numbered =
+        |count: usize| (2..count).fold(fixed.to_owned(), |head, at| head + &format!("h{at}: x\r\n")) + "\r\n";
+    let sized = |bytes: usize| {
+        let ends = format!("{fixed}big: \r\n\r\n");
+        format!("{fixed}big: {}\r\n\r\n", "x".repeat(bytes - ends.len()))
+    };
+    for (request, status) in [
+        (numbered(MAX_HEADERS), 200),
+        (numbered(MAX_HEADERS + 1), 431),
+        (sized(MAX_HEADER_BYTES), 200),
+        (sized(MAX_HEADER_BYTES + 1), 431),
+        (format!("GET /{} HTTP/1.1\r\n\r\n", "x".repeat(MAX_HEADER_BYTES)), 431),
+    ] {
+        let answer = talk(running.address, request.as_bytes()).await;
+        let expected = format!("HTTP/1.1 {status}");
+        assert!(
+            answer.starts_with(&expected),
+            "{} bytes: {answer}, not {status}",
+            request.len()
+        );
+    }
+}
+
+/// The third client is served when one of two has gone, and not before.
+#[tokio::test]
+async fn connections_are_limited() {
+    let running = start_within(2).await;
+    let ask = b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n";
+    let mut clients = Vec::new();
+    for _ in 0..3 {
+        let mut client = TcpStream::connect(running.address).await.unwrap();
+        client.write_all(ask).await.unwrap();
+        clients.push(client);
+    }
+    let mut start = [0; 12];
+    for client in &mut clients[..2] {
+        client.read_exact(&mut start).await.unwrap();
+    }
+    let wait = Duration::from_millis(200);
+    let waited = tokio::time::timeout(wait, clients[2].read_exact(&mut start)).await;
+    assert!(waited.is_err(), "a third connection was accepted");
+    drop(clients.remove(0));
+    clients[1].read_exact(&mut start).await.unwrap();
+    assert_eq!(&start, b"HTTP/1.1 200");
+}
+
     idle.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
     let mut first = [0; 12];
     idle.read_exact(&mut first).await.unwrap();
