@@ -48,6 +48,10 @@ impl Function for Context {
         Ok(Context::new(Config::from_lookup(lookup)?))
     }
 
+    fn routes() -> &'static [&'static str] {
+        &["/activity"]
+    }
+
     async fn handle(&self, request: Request) -> Result<Response<Body>, Error> {
         crate::handler::handle(self, request).await
     }

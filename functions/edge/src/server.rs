@@ -28,13 +28,13 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::body::media_type;
 use crate::config::{ConfigError, Lookup, Reader};
-use crate::function::{Function, answer, expose, too_large};
+use crate::function::{Function, answer, expose, known, known_method, too_large};
 use crate::problem::{BODY_BROKEN, BODY_TOO_SLOW};
+use crate::route::path_of;
 
 /// Longest body read, in bytes: what a function URL takes.
 pub const MAX_BODY_BYTES: usize = 6 * 1024 * 1024;
 
-/// How long a client may take over its headers, and then over its body.
 /// Most bytes of a request's first line and headers: as many as an Application Load Balancer takes. AWS documents no number for
 /// function URLs; beyond this the answer is 431.
 pub const MAX_HEADER_BYTES: usize = 64 * 1024;
@@ -46,6 +46,7 @@ pub const MAX_HEADERS: usize = 100;
 /// file descriptors of a process. Beyond this they wait, unaccepted, until others end.
 pub const MAX_CONNECTIONS: usize = 1000;
 
+/// How long a client may take over its headers, and then over its body.
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How much of a body that is too large is read and dropped, so that the client gets to read the answer, and for how long.
@@ -114,6 +115,9 @@ pub trait Responder: Send + Sync + 'static {
     /// Answers one request.
     fn respond(&self, event: ApiGatewayV2httpRequest) -> impl Future<Output = Response<Body>> + Send;
 
+    /// The paths that a log may name.
+    fn routes(&self) -> &'static [&'static str];
+
     /// Answers a request whose body was not read.
     fn refuse(&self, refusal: Refusal, headers: &HeaderMap) -> Response<Body>;
 }
@@ -151,6 +155,10 @@ impl<F: Function> Responder for Hosted<F> {
         answer(&self.0, request).await
     }
 
+    fn routes(&self) -> &'static [&'static str] {
+        F::routes()
+    }
+
     fn refuse(&self, refusal: Refusal, headers: &HeaderMap) -> Response<Body> {
         let mut response = match refusal {
             Refusal::TooLarge => self.0.too_large(MAX_BODY_BYTES),
@@ -167,14 +175,6 @@ pub async fn run<R: Responder>(
     responder: Arc<R>,
     stop: impl Future<Output = ()>,
 ) -> Result<(), ServerError> {
-    let address = listener.local_addr().map_err(ServerError::Listener)?;
-    tracing::info!(%address, "listening");
-    let graceful = GracefulShutdown::new();
-    let mut stop = std::pin::pin!(stop);
-    loop {
-        let accepted = tokio::select! {
-            accepted = accept(&listener, &slots) => accepted,
-) -> Result<(), ServerError> {
     run_within(MAX_CONNECTIONS, listener, responder, stop).await
 }
 
@@ -184,11 +184,19 @@ async fn run_within<R: Responder>(
     listener: TcpListener,
     responder: Arc<R>,
     stop: impl Future<Output = ()>,
+) -> Result<(), ServerError> {
+    let address = listener.local_addr().map_err(ServerError::Listener)?;
+    tracing::info!(%address, "listening");
+    let graceful = GracefulShutdown::new();
+    let slots = Arc::new(Semaphore::new(connections));
+    let mut stop = std::pin::pin!(stop);
+    loop {
+        let accepted = tokio::select! {
+            accepted = accept(&listener, &slots) => accepted,
             () = &mut stop => break,
         };
         let (stream, peer, slot) = match accepted {
             Ok(accepted) => accepted,
-    let slots = Arc::new(Semaphore::new(connections));
             Err(error) => {
                 // Out of file descriptors, most likely: let some connections end.
                 tracing::warn!(%error, "cannot accept a connection");
@@ -207,33 +215,25 @@ async fn run_within<R: Responder>(
             .timer(TokioTimer::new())
             .header_read_timeout(READ_TIMEOUT)
             .keep_alive(true)
+            .max_headers(MAX_HEADERS)
+            .max_header_size(MAX_HEADER_BYTES)
             .serve_connection(TokioIo::new(stream), service);
         let connection = graceful.watch(connection);
         tokio::spawn(async move {
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "connection ended");
             }
+            drop(slot);
         });
     }
-            .max_headers(MAX_HEADERS)
-            .max_header_size(MAX_HEADER_BYTES)
     drop(listener);
     tracing::info!("stopping");
     if tokio::time::timeout(DRAIN_TIMEOUT, graceful.shutdown()).await.is_err() {
         tracing::warn!("some requests did not finish in time");
     }
     Ok(())
-            drop(slot);
 }
 
-/// Ready on SIGTERM or SIGINT.
-pub async fn stop_signal() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let terminate = async {
-        match signal(SignalKind::terminate()) {
-            Ok(mut terminate) => {
-                terminate.recv().await;
-            }
 /// The next connection, once there is a slot for it. Until then clients wait in the system's queue.
 async fn accept(
     listener: &TcpListener,
@@ -244,6 +244,14 @@ async fn accept(
     Ok((stream, peer, slot))
 }
 
+/// Ready on SIGTERM or SIGINT.
+pub async fn stop_signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let terminate = async {
+        match signal(SignalKind::terminate()) {
+            Ok(mut terminate) => {
+                terminate.recv().await;
+            }
             Err(_) => std::future::pending().await,
         }
     };
@@ -268,7 +276,9 @@ async fn exchange<R: Responder>(
             response
                 .headers_mut()
                 .insert(CONNECTION, HeaderValue::from_static("close"));
-            tracing::info!(method = %parts.method, path = parts.uri.path(), status = response.status().as_u16(), "request");
+            let path = known(responder.routes(), path_of(&parts.uri).as_deref());
+            let (method, status) = (known_method(&parts.method), response.status().as_u16());
+            tracing::info!(method, path, status, "request");
             response
         }
     };

@@ -62,6 +62,10 @@ impl Function for Context {
         Ok(Context::new(Config::from_lookup(lookup)?))
     }
 
+    fn routes() -> &'static [&'static str] {
+        &["/"]
+    }
+
     async fn handle(&self, request: Request) -> Result<Response<Body>, Infallible> {
         Ok(handler::handle(self, request).await)
     }

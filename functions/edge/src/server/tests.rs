@@ -30,6 +30,10 @@ impl Function for Echo {
         Ok(Echo { seen: Mutex::default() })
     }
 
+    fn routes() -> &'static [&'static str] {
+        &["/a"]
+    }
+
     async fn handle(&self, request: Request) -> Result<Response<Body>, Teapot> {
         let kind = match request.body() {
             Body::Empty => "empty",
@@ -58,14 +62,14 @@ struct Running {
 }
 
 async fn start() -> Running {
-    let listener = bind(&ServerConfig {
-        host: "127.0.0.1".into(),
-        port: 0,
-    })
     start_within(MAX_CONNECTIONS).await
 }
 
 async fn start_within(connections: usize) -> Running {
+    let listener = bind(&ServerConfig {
+        host: "127.0.0.1".into(),
+        port: 0,
+    })
     .await
     .unwrap();
     let address = listener.local_addr().unwrap();
@@ -173,10 +177,6 @@ async fn too_large_a_body_is_refused_early() {
 }
 
 #[tokio::test]
-async fn stops_when_told() {
-    let running = start().await;
-    let mut idle = TcpStream::connect(running.address).await.unwrap();
-#[tokio::test]
 async fn headers_are_limited_in_number_and_size() {
     let running = start().await;
     let fixed = "GET /a HTTP/1.1\r\nHost: x\r\nConnection: close\r\n";
@@ -226,6 +226,10 @@ async fn connections_are_limited() {
     assert_eq!(&start, b"HTTP/1.1 200");
 }
 
+#[tokio::test]
+async fn stops_when_told() {
+    let running = start().await;
+    let mut idle = TcpStream::connect(running.address).await.unwrap();
     idle.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
     let mut first = [0; 12];
     idle.read_exact(&mut first).await.unwrap();

@@ -22,7 +22,7 @@ use super::{
     settings::{self, Programs, STREAM, Urls, Warehouse},
     state::Process,
 };
-use crate::{project::Project, tools};
+use crate::{migrate, project::Project, tools};
 
 /// How long the parts may take to stop by themselves.
 const GRACE: Duration = Duration::from_secs(20);
@@ -209,6 +209,7 @@ impl Apart {
         migrator
             .apply(&migrations, |_| ())
             .await
+            .map_err(migrate::in_full)
             .context("the migrations failed")?;
         Ok(())
     }

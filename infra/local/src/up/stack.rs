@@ -21,6 +21,7 @@ use super::{
     words, write_private,
 };
 use crate::{
+    migrate,
     project::Project,
     report::{self, Step},
 };
@@ -436,6 +437,7 @@ impl Running {
         let applied = migrator
             .apply(&migrations, |_| ())
             .await
+            .map_err(migrate::in_full)
             .context("the migrations failed")?;
         step.done();
         for report in applied {
