@@ -246,12 +246,13 @@ async fn no_clickhouse_is_503() {
 #[tokio::test]
 async fn without_the_key_nothing_is_read() {
     let fake = Fake::start([]).await;
-    let (longer, upper) = (format!("{KEY}x"), KEY.to_uppercase());
+    let (mut shorter, longer, upper) = (KEY.to_owned(), format!("{KEY}x"), KEY.to_uppercase());
+    shorter.pop();
     for key in [
         None,
         Some(""),
         Some("wrong-key-wrong-key"),
-        Some(&KEY[..KEY.len() - 1]),
+        Some(&shorter),
         Some(&longer),
         Some(&upper),
         Some(" "),
