@@ -32,4 +32,5 @@ mod quarantine;
 mod replay;
 mod schemathesis;
 mod secrets;
+mod threats;
 mod warehouse;

@@ -12,7 +12,7 @@ use crate::insert::Rejected;
 
 /// Most records of a delivery: as many as Firehose sends
 /// (<https://docs.aws.amazon.com/firehose/latest/dev/httpdeliveryrequestresponse.html>).
-pub(crate) const MAX_RECORDS: usize = 10_000;
+pub const MAX_RECORDS: usize = 10_000;
 
 /// The body of a delivery request.
 #[derive(Debug, Deserialize)]

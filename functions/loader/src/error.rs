@@ -5,7 +5,7 @@ use edge::clickhouse::WarehouseError;
 use http::StatusCode;
 
 /// Most bytes that a compressed delivery may inflate to. Firehose itself buffers at most 64 MiB.
-pub(crate) const MAX_INFLATED_BYTES: usize = 64 * 1024 * 1024;
+pub const MAX_INFLATED_BYTES: usize = 64 * 1024 * 1024;
 
 /// Why a delivery failed.
 #[derive(Debug, thiserror::Error)]
