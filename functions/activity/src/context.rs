@@ -5,7 +5,7 @@ use edge::config::{ConfigError, Lookup, Reader};
 use edge::{Body, Function, Request, Response};
 use jiff::Timestamp;
 
-use crate::error::Error;
+use crate::failure::Error;
 
 /// The configuration of the function.
 #[derive(Debug, Clone)]
