@@ -32,7 +32,7 @@ pub trait Function: Send + Sync + Sized + 'static {
         too_large(limit)
     }
 
-    /// The paths that it answers, as [`route::path`](crate::route::path) gives them. They are the only ones that are logged: another
+    /// The paths that it answers, as [`route::path`] gives them. They are the only ones that are logged: another
     /// path holds whatever a stranger put there.
     fn routes() -> &'static [&'static str];
 
