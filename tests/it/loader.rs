@@ -1,12 +1,13 @@
 //! The loader against the real engine, as Firehose calls it.
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
 use uuid::Uuid;
 
-use crate::process::{Service, http, scratch, weir_ok};
+use crate::process::{PATIENCE, Service, http, scratch, setting, weir_ok};
 use crate::sql::Sql;
 use crate::stack::Stack;
 
@@ -59,6 +60,56 @@ pub async fn deliver(stack: &Stack, key: &str, request_id: &str, records: &[Stri
         "{answer}"
     );
     Ok((status, answer))
+}
+
+/// The deployed program itself, as a plain server: it ends before it listens, and says why in one line.
+#[tokio::test]
+async fn without_a_key_there_is_no_loader() -> anyhow::Result<()> {
+    let program = setting("WEIR_BIN").with_file_name("loader");
+    let run = |key: Option<&str>| {
+        let mut command = tokio::process::Command::new(&program);
+        command.env_clear().env("PORT", "0").kill_on_drop(true);
+        command.env("CLICKHOUSE_URL", "http://127.0.0.1:1");
+        if let Some(key) = key {
+            command.env("FIREHOSE_ACCESS_KEY", key);
+        }
+        command
+    };
+    for (key, why) in [
+        (None, "is not set"),
+        (Some(""), "is not set"),
+        (Some("    "), "a blank"),
+        (Some(" 0123456789abcdef"), "a blank"),
+        (Some("short"), "fewer than 16 characters"),
+        (Some("0123456789\u{e9}abcdef"), "printable ASCII"),
+    ] {
+        let output = tokio::time::timeout(PATIENCE, run(key).output()).await??;
+        let (out, err) = (String::from_utf8(output.stdout)?, String::from_utf8(output.stderr)?);
+        ensure!(output.status.code() == Some(2), "{key:?}: {} {err}", output.status);
+        ensure!(
+            out.is_empty()
+                && err.lines().count() == 1
+                && err.starts_with("error: FIREHOSE_ACCESS_KEY ")
+                && err.contains(why),
+            "{key:?}: {out}{err}"
+        );
+        ensure!(
+            key.is_none_or(|key| key.trim().is_empty() || !err.contains(key)),
+            "{err}"
+        );
+    }
+    // With one it listens.
+    let mut child = run(Some("0123456789abcdef"))
+        .stderr(std::process::Stdio::piped())
+        .spawn()?;
+    let mut lines = BufReader::new(child.stderr.take().context("no stderr")?).lines();
+    let first = tokio::time::timeout(PATIENCE, lines.next_line()).await??;
+    ensure!(
+        first.as_deref().is_some_and(|line| line.contains("listening")),
+        "{first:?}"
+    );
+    child.kill().await?;
+    Ok(())
 }
 
 #[tokio::test]

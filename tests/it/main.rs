@@ -33,4 +33,5 @@ mod replay;
 mod schemathesis;
 mod secrets;
 mod status;
+mod threats;
 mod warehouse;

@@ -5,7 +5,7 @@ use edge::config::{ConfigError, Lookup, Reader};
 use edge::{Body, Function, Request, Response};
 use jiff::Timestamp;
 
-use crate::error::Error;
+use crate::failure::Error;
 
 /// The configuration of the function.
 #[derive(Debug, Clone)]
@@ -46,6 +46,10 @@ impl Function for Context {
 
     fn from_lookup(lookup: &Lookup<'_>) -> Result<Self, ConfigError> {
         Ok(Context::new(Config::from_lookup(lookup)?))
+    }
+
+    fn routes() -> &'static [&'static str] {
+        &["/activity"]
     }
 
     async fn handle(&self, request: Request) -> Result<Response<Body>, Error> {

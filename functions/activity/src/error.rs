@@ -1,17 +1,12 @@
 //! Everything that `GET /activity` can answer but 200, in one catalogue.
 
-use edge::clickhouse::WarehouseError;
-use edge::{Body, Failure, Problem, Response, problem, respond};
+use edge::{Body, Problem, Response, problem, respond};
 use http::StatusCode;
 use http::header::{ALLOW, HeaderValue, RETRY_AFTER};
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::range::RangeError;
-
-/// ClickHouse's exceptions for a table or a database that is not there.
-const UNKNOWN_TABLE: u32 = 60;
-const UNKNOWN_DATABASE: u32 = 81;
 
 /// When a client may try again, in seconds.
 pub const RETRY_AFTER_SECONDS: u16 = 10;
@@ -79,70 +74,6 @@ pub struct Invalid<'a> {
     pub detail: &'a [RangeError],
 }
 
-/// Why there is no answer.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// No such path.
-    #[error("no such path")]
-    NotFound,
-    /// The path takes GET only.
-    #[error("method not allowed")]
-    MethodNotAllowed,
-    /// The dates are wrong.
-    #[error("wrong dates: {} problem(s)", .0.len())]
-    Invalid(Vec<RangeError>),
-    /// The mart does not exist yet.
-    #[error("the mart users_activity does not exist: run dbt")]
-    NoMart,
-    /// ClickHouse did not answer.
-    #[error(transparent)]
-    Warehouse(WarehouseError),
-    /// The rows cannot be written as CSV.
-    #[error("cannot write CSV")]
-    Csv(#[source] csv::Error),
-    /// The rows cannot be written as JSON.
-    #[error("cannot write JSON")]
-    Json(#[source] serde_json::Error),
-}
-
-impl From<WarehouseError> for Error {
-    fn from(error: WarehouseError) -> Self {
-        match error.exception() {
-            Some(UNKNOWN_TABLE | UNKNOWN_DATABASE) => Error::NoMart,
-            _ => Error::Warehouse(error),
-        }
-    }
-}
-
-impl Error {
-    /// Its entry in the catalogue.
-    pub fn problem(&self) -> Problem {
-        match self {
-            Error::NotFound => problem::NOT_FOUND,
-            Error::MethodNotAllowed => problem::METHOD_NOT_ALLOWED,
-            Error::Invalid(_) => INVALID_RANGE,
-            Error::NoMart => MART_MISSING,
-            Error::Warehouse(error) => match error {
-                WarehouseError::Unreachable(_) => WAREHOUSE_UNREACHABLE,
-                WarehouseError::TimedOut(_) => WAREHOUSE_TIMEOUT,
-                WarehouseError::Refused { .. } => WAREHOUSE_REFUSED,
-                WarehouseError::Garbled(_) => WAREHOUSE_GARBLED,
-            },
-            Error::Csv(_) | Error::Json(_) => problem::INTERNAL_ERROR,
-        }
-    }
-}
-
-impl Failure for Error {
-    fn response(&self) -> Response<Body> {
-        let problem = self.problem();
-        match self {
-            Error::Invalid(problems) => respond::json_of(problem.status, &Invalid { detail: problems }),
-            _ => refusal(problem),
-        }
-    }
-}
-
 /// The answer that one entry of the catalogue gives.
 pub fn refusal(problem: Problem) -> Response<Body> {
     let mut response = problem.response(None);
@@ -155,4 +86,9 @@ pub fn refusal(problem: Problem) -> Response<Body> {
         response.headers_mut().insert(name, value);
     }
     response
+}
+
+/// The answer to wrong dates.
+pub fn invalid(problems: &[RangeError]) -> Response<Body> {
+    respond::json_of(INVALID_RANGE.status, &Invalid { detail: problems })
 }

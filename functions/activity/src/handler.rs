@@ -5,12 +5,11 @@ use edge::{Body, Request, Response, clickhouse::within, deadline, respond, route
 use http::header::ACCEPT;
 use http::{HeaderMap, Method, StatusCode};
 use jiff::ToSpan;
-use jiff::civil::Date;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
+use crate::answer::{Activity, Day};
 use crate::context::Context;
-use crate::error::Error;
+use crate::failure::Error;
 use crate::range::Range;
 
 /// The mart's rows; `{from: Date}` and `{to: Date}` are parameters, not text.
@@ -25,25 +24,6 @@ struct MartRow {
     dau: u64,
     wau: u64,
     mau: u64,
-}
-
-/// One day of the answer.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct Day {
-    /// The day, UTC.
-    #[serde(serialize_with = "iso")]
-    #[schemars(with = "String", extend("format" = "date"))]
-    pub date: Date,
-    /// Users active on the day.
-    pub dau: u64,
-    /// Users active on the day or the six before it.
-    pub wau: u64,
-    /// Users active on the day or the twenty-nine before it.
-    pub mau: u64,
-}
-
-fn iso<S: serde::Serializer>(date: &Date, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(date)
 }
 
 /// Answers one request: `GET /activity`.
@@ -91,13 +71,6 @@ fn wants_csv(headers: &HeaderMap) -> bool {
         .map(|range| range.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
         .find(|range| matches!(range.as_str(), "text/csv" | "application/json"))
         .is_some_and(|range| range == "text/csv")
-}
-
-/// The JSON answer.
-#[derive(Debug, Serialize, JsonSchema)]
-pub struct Activity<'a> {
-    /// One entry a day, in order. A day that the mart does not hold has none.
-    pub days: &'a [Day],
 }
 
 fn json(days: &[Day]) -> Result<Response<Body>, Error> {

@@ -103,6 +103,10 @@ impl Function for Context {
         Ok(Context::new(Config::from_lookup(lookup)?))
     }
 
+    fn routes() -> &'static [&'static str] {
+        crate::handler::ROUTES
+    }
+
     async fn handle(&self, request: Request) -> Result<Response<Body>, Error> {
         crate::handler::handle(self, &request)
     }

@@ -10,6 +10,19 @@ use crate::error::Error;
 /// The query parameter in which the pages name a file's digest.
 const DIGEST: &str = "v";
 
+/// Every path that is answered.
+pub(crate) const ROUTES: &[&str] = &[
+    "/docs",
+    "/docs/page.css",
+    "/docs/start.js",
+    "/docs/swagger-ui-bundle.js",
+    "/docs/swagger-ui.css",
+    "/openapi.json",
+    "/redoc",
+    "/redoc/redoc.standalone.js",
+    "/redoc/start.js",
+];
+
 /// Answers one request: `GET` or `HEAD` of `/docs`, `/redoc`, `/openapi.json`, or of a file of the two pages.
 pub fn handle(context: &Context, request: &Request) -> Result<Response<Body>, Error> {
     let path = route::path(request).ok_or(Error::NotFound)?;

@@ -1,4 +1,4 @@
-//! Write keys: who may send.
+//! Keys: who may send events, and who may deliver them.
 
 use http::header::AUTHORIZATION;
 use lambda_http::Request;
@@ -15,9 +15,46 @@ pub const WRITE_KEY_HEADER: &str = "x-write-key";
 /// The query parameter that carries a write key, for beacons, which cannot set headers.
 pub const WRITE_KEY_QUERY: &str = "key";
 
-/// Whether two secrets are the same, in a time that tells only their lengths.
-pub fn same(secret: &SecretString, offered: &[u8]) -> bool {
-    bool::from(secret.expose_secret().as_bytes().ct_eq(offered))
+/// Whether two secrets are the same, in a time that tells only their lengths. An empty secret is nobody's.
+fn same(secret: &SecretString, offered: &[u8]) -> Choice {
+    let secret = secret.expose_secret().as_bytes();
+    secret.ct_eq(offered) & Choice::from(u8::from(!secret.is_empty()))
+}
+
+/// Fewest characters of an [`AccessKey`]: nobody guesses sixteen, and nobody types fewer by accident.
+pub const MIN_ACCESS_KEY_CHARS: usize = 16;
+
+/// The one key that lets a machine in. It is never empty and never short: there is no value of this type without a key.
+#[derive(Debug, Clone)]
+pub struct AccessKey(SecretString);
+
+impl AccessKey {
+    /// Reads a key of at least [`MIN_ACCESS_KEY_CHARS`] printable ASCII characters, without blanks around it; `what` says
+    /// what it is for. `None` when the reader has noted why not; the value is in no message.
+    pub fn read(reader: &mut Reader<'_>, name: &str, what: &str) -> Option<Self> {
+        let Some(key) = reader.optional(name) else {
+            reader.problem(format!("{name} is not set: {what}"));
+            return None;
+        };
+        let printable = |byte: u8| byte == b' ' || byte.is_ascii_graphic();
+        let problem = if key.trim().len() != key.len() {
+            // A header loses them on its way, so such a key never matches.
+            format!("{name} begins or ends with a blank")
+        } else if !key.bytes().all(printable) {
+            format!("{name} holds other characters than printable ASCII")
+        } else if key.len() < MIN_ACCESS_KEY_CHARS {
+            format!("{name} has fewer than {MIN_ACCESS_KEY_CHARS} characters")
+        } else {
+            return Some(AccessKey(key.into()));
+        };
+        reader.problem(problem);
+        None
+    }
+
+    /// Whether that is the key.
+    pub fn matches(&self, offered: &[u8]) -> bool {
+        bool::from(same(&self.0, offered))
+    }
 }
 
 /// The keys that are accepted; with none, everybody may send.
@@ -92,7 +129,7 @@ impl WriteKeys {
         let mut known = Choice::from(0);
         for key in offered {
             for ours in &self.0 {
-                known |= Choice::from(u8::from(same(ours, key)));
+                known |= same(ours, key);
             }
         }
         if bool::from(known) {
@@ -132,6 +169,61 @@ mod tests {
         let error = read(Some("one,t w o")).unwrap_err();
         assert!(!error.contains("t w o") && error.contains("printable"), "{error}");
         assert!(!format!("{:?}", read(Some("hunter2")).unwrap()).contains("hunter2"));
+    }
+
+    #[test]
+    fn an_access_key_is_neither_empty_nor_short() {
+        const NAME: &str = "FIREHOSE_ACCESS_KEY";
+        let read = |value: Option<&str>| {
+            let lookup = |key: &str| value.filter(|_| key == NAME).map(str::to_owned);
+            let mut reader = Reader::new(&lookup);
+            let key = AccessKey::read(&mut reader, NAME, "what Firehose sends");
+            reader.finish_some(key).map_err(|error| error.to_string())
+        };
+        for (value, problem) in [
+            (None, "FIREHOSE_ACCESS_KEY is not set: what Firehose sends"),
+            (Some(""), "FIREHOSE_ACCESS_KEY is not set: what Firehose sends"),
+            (Some(" "), "FIREHOSE_ACCESS_KEY begins or ends with a blank"),
+            (
+                Some("                    "),
+                "FIREHOSE_ACCESS_KEY begins or ends with a blank",
+            ),
+            (
+                Some("0123456789abcdef\n"),
+                "FIREHOSE_ACCESS_KEY begins or ends with a blank",
+            ),
+            (
+                Some("0123456789abcde"),
+                "FIREHOSE_ACCESS_KEY has fewer than 16 characters",
+            ),
+            (
+                Some("0123456789\nabcdef"),
+                "FIREHOSE_ACCESS_KEY holds other characters than printable ASCII",
+            ),
+            (
+                Some("0123456789abcdef\u{e9}"),
+                "FIREHOSE_ACCESS_KEY holds other characters than printable ASCII",
+            ),
+        ] {
+            assert_eq!(read(value).unwrap_err(), problem, "{value:?}");
+        }
+        let key = read(Some("0123456789 abcdef")).unwrap();
+        for (offered, same) in [
+            ("0123456789 abcdef", true),
+            ("", false),
+            ("0123456789 abcde", false),
+            ("0123456789 abcdefg", false),
+            ("0123456789 ABCDEF", false),
+        ] {
+            assert_eq!(key.matches(offered.as_bytes()), same, "{offered:?}");
+        }
+        assert!(!format!("{key:?}").contains("0123"));
+    }
+
+    #[test]
+    fn an_empty_secret_is_nobodys() {
+        assert!(!bool::from(same(&SecretString::from(""), b"")));
+        assert!(bool::from(same(&SecretString::from("a"), b"a")));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The configured ClickHouse client, and what its failures mean.
 
 mod exception;
+mod said;
 
 use std::future::Future;
 use std::time::Duration;
@@ -11,6 +12,7 @@ use secrecy::{ExposeSecret, SecretString};
 use crate::config::Reader;
 
 pub use exception::Exception;
+pub use said::Said;
 
 /// Longest wait for one piece of a request to leave.
 pub const SEND_TIMEOUT: Duration = Duration::from_secs(10);
@@ -52,27 +54,27 @@ impl ClickHouseConfig {
     }
 }
 
-/// Why ClickHouse did not do what it was asked.
+/// Why ClickHouse did not do what it was asked. Neither `Display` nor `Debug` nor a source holds ClickHouse's own words, so that no
+/// log does: they may quote data. [`WarehouseError::in_full`] has them, for an operator at a terminal.
 #[derive(Debug, thiserror::Error)]
 pub enum WarehouseError {
-    /// No connection, or it broke.
+    /// No connection, or it broke. What the network says quotes nothing.
     #[error("ClickHouse cannot be reached")]
     Unreachable(#[source] clickhouse::error::Error),
     /// No answer in time; whether it was done is not known.
     #[error("ClickHouse did not answer within {0:?}")]
     TimedOut(Duration),
     /// ClickHouse answered with an exception; `code` is its number (<https://github.com/ClickHouse/ClickHouse/blob/master/src/Common/ErrorCodes.cpp>).
-    #[error("ClickHouse refused")]
+    #[error("ClickHouse refused: {said}")]
     Refused {
         /// The exception's number, when there is one.
         code: Option<u32>,
-        /// What it said. May quote data: for the log only.
-        #[source]
-        source: clickhouse::error::Error,
+        /// What it said.
+        said: Said,
     },
     /// The answer is not what was asked for.
     #[error("ClickHouse's answer cannot be read")]
-    Garbled(#[source] clickhouse::error::Error),
+    Garbled(Said),
 }
 
 impl WarehouseError {
@@ -83,6 +85,14 @@ impl WarehouseError {
             WarehouseError::TimedOut(_) => "warehouse_timeout",
             WarehouseError::Refused { .. } => "warehouse_refused",
             WarehouseError::Garbled(_) => "warehouse_garbled",
+        }
+    }
+
+    /// The error with ClickHouse's own words. They may quote data: for an operator at a terminal, not for a log.
+    pub fn in_full(&self) -> String {
+        match self {
+            WarehouseError::Refused { said, .. } | WarehouseError::Garbled(said) => format!("{self}: {}", said.words()),
+            WarehouseError::Unreachable(_) | WarehouseError::TimedOut(_) => crate::chain(self),
         }
     }
 
@@ -106,19 +116,16 @@ impl From<clickhouse::error::Error> for WarehouseError {
         match error {
             Error::Network(_) => WarehouseError::Unreachable(error),
             Error::TimedOut => WarehouseError::TimedOut(SEND_TIMEOUT),
-            Error::BadResponse(ref text) => WarehouseError::Refused {
-                code: exception_code(text),
-                source: error,
-            },
-            _ => WarehouseError::Garbled(error),
+            Error::BadResponse(_) => {
+                let said = Said::from(&error);
+                WarehouseError::Refused {
+                    code: said.exception(),
+                    said,
+                }
+            }
+            _ => WarehouseError::Garbled(Said::from(&error)),
         }
     }
-}
-
-/// The number in `Code: 60. DB::Exception: …`.
-fn exception_code(text: &str) -> Option<u32> {
-    let (_, rest) = text.split_once("Code: ")?;
-    rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }
 
 /// Runs something against ClickHouse, connecting included, for at most `limit`.
@@ -146,18 +153,34 @@ pub async fn within_all<T>(
 mod tests {
     use super::*;
 
+    /// Whatever way a log is written.
     #[test]
-    fn exception_codes() {
-        for (text, code) in [
+    fn clickhouses_words_are_in_no_log() {
+        use clickhouse::error::Error;
+        let words = "Code: 469. DB::Exception: Constraint is violated at 'secret'";
+        for (error, shown) in [
             (
-                "Code: 60. DB::Exception: Table analytics.users_activity does not exist.",
-                Some(60),
+                Error::BadResponse(words.to_owned()),
+                "ClickHouse refused: exception 469",
             ),
-            ("Code: 516. DB::Exception: default: Authentication failed", Some(516)),
-            ("404 page not found", None),
-            ("Code: x", None),
+            (
+                Error::BadResponse("secret".to_owned()),
+                "ClickHouse refused: no exception's number",
+            ),
+            (Error::Custom("secret".to_owned()), "ClickHouse's answer cannot be read"),
+            (
+                Error::SchemaMismatch("secret".to_owned()),
+                "ClickHouse's answer cannot be read",
+            ),
+            (
+                Error::Other("secret".to_owned().into()),
+                "ClickHouse's answer cannot be read",
+            ),
         ] {
-            assert_eq!(exception_code(text), code, "{text}");
+            let error = WarehouseError::from(error);
+            assert_eq!(crate::chain(&error), shown);
+            assert!(!format!("{error:?}").contains("secret"), "{error:?}");
+            assert!(error.in_full().starts_with(shown) && error.in_full().contains("secret"));
         }
     }
 

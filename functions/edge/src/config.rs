@@ -122,6 +122,19 @@ impl<'a> Reader<'a> {
             Err(ConfigError(self.problems))
         }
     }
+
+    /// As [`Reader::finish`], for a configuration that is only there when nothing was wrong with it.
+    pub fn finish_some<T>(mut self, config: Option<T>) -> Result<T, ConfigError> {
+        match config {
+            Some(config) => self.finish(config),
+            None => {
+                if self.problems.is_empty() {
+                    self.problem("the configuration is not complete".to_owned());
+                }
+                Err(ConfigError(self.problems))
+            }
+        }
+    }
 }
 
 /// A value of the process environment. The only reading of it; everything else gets a [`Lookup`].

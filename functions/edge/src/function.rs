@@ -6,12 +6,14 @@ use std::panic::AssertUnwindSafe;
 use std::task::Poll;
 use std::time::Instant;
 
+use http::Method;
 use http::header::{HeaderValue, ORIGIN};
 use lambda_http::{Body, Request, RequestExt, Response};
 
 use crate::config::{ConfigError, Lookup};
 use crate::cors::Cors;
 use crate::problem::{BODY_TOO_LARGE, INTERNAL_ERROR};
+use crate::route;
 
 /// One HTTP function: its context, made once at start, and its handler.
 pub trait Function: Send + Sync + Sized + 'static {
@@ -30,6 +32,10 @@ pub trait Function: Send + Sync + Sized + 'static {
         too_large(limit)
     }
 
+    /// The paths that it answers, as [`route::path`] gives them. They are the only ones that are logged: another
+    /// path holds whatever a stranger put there.
+    fn routes() -> &'static [&'static str];
+
     /// Which pages may send to this function. `None`: pages are not told anything.
     fn cors(&self) -> Option<&Cors> {
         None
@@ -41,7 +47,7 @@ pub(crate) fn too_large(limit: usize) -> Response<Body> {
     BODY_TOO_LARGE.response(Some(&format!("it has more than {limit} bytes")))
 }
 
-/// An error that knows its response. Its `Display` and sources go to the log, never to the client.
+/// An error that knows its response. Its `Display` and sources go to the log, never to the client, and so they quote no data.
 pub trait Failure: Error + Send + Sync + 'static {
     /// What the client sees.
     fn response(&self) -> Response<Body>;
@@ -57,8 +63,8 @@ impl Failure for std::convert::Infallible {
 /// Answers one request: the handler's answer, or the one to a page that may not send; writes the log line.
 pub async fn answer<F: Function>(function: &F, request: Request) -> Response<Body> {
     let started = Instant::now();
-    let method = request.method().clone();
-    let path = request.uri().path().to_owned();
+    let method = known_method(request.method());
+    let path = known(F::routes(), route::path(&request).as_deref());
     let request_id = request
         .lambda_context_ref()
         .map(|context| context.request_id.clone())
@@ -70,7 +76,14 @@ pub async fn answer<F: Function>(function: &F, request: Request) -> Response<Bod
     };
     expose(function, origin.as_ref(), &mut response);
     let duration_ms = started.elapsed().as_secs_f64() * 1e3;
-    tracing::info!(%method, path, status = response.status().as_u16(), duration_ms, request_id, "request");
+    tracing::info!(
+        method,
+        path,
+        status = response.status().as_u16(),
+        duration_ms,
+        request_id,
+        "request"
+    );
     response
 }
 
@@ -94,8 +107,9 @@ async fn handle<F: Function>(function: &F, request: Request, request_id: &str) -
             }
             response
         }
-        Err(message) => {
-            tracing::error!(request_id, panic = message, "handler panicked");
+        // The panic hook has written where.
+        Err(Panicked) => {
+            tracing::error!(request_id, "handler panicked");
             INTERNAL_ERROR.response(None)
         }
     }
@@ -117,20 +131,73 @@ pub fn chain(error: &dyn Error) -> String {
     text
 }
 
-/// The future's output, or the message of its panic.
-async fn catch_panic<T>(future: impl Future<Output = T>) -> Result<T, String> {
+/// A method that a log may name: another one is whatever a stranger sent.
+pub(crate) fn known_method(method: &Method) -> &'static str {
+    const KNOWN: [Method; 7] = [
+        Method::GET,
+        Method::HEAD,
+        Method::POST,
+        Method::PUT,
+        Method::PATCH,
+        Method::DELETE,
+        Method::OPTIONS,
+    ];
+    const NAMES: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+    let known = KNOWN.iter().zip(NAMES).find(|(known, _)| *known == method);
+    known.map_or(OTHER, |(_, name)| name)
+}
+
+/// The path as a log may name it: one of `routes`, or a fixed word.
+pub(crate) fn known(routes: &'static [&'static str], path: Option<&str>) -> &'static str {
+    routes
+        .iter()
+        .find(|route| Some(**route) == path)
+        .copied()
+        .unwrap_or(OTHER)
+}
+
+/// What a log calls a path or a method that is none of ours.
+const OTHER: &str = "other";
+
+/// The handler panicked. Its message may quote data.
+struct Panicked;
+
+/// The future's output, or that it panicked.
+async fn catch_panic<T>(future: impl Future<Output = T>) -> Result<T, Panicked> {
     let mut future = std::pin::pin!(future);
     std::future::poll_fn(
         |context| match std::panic::catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
             Ok(poll) => poll.map(Ok),
-            Err(panic) => {
-                let message = panic
-                    .downcast_ref::<&str>()
-                    .map(|message| (*message).to_owned())
-                    .or_else(|| panic.downcast_ref::<String>().cloned());
-                Poll::Ready(Err(message.unwrap_or_else(|| "no message".to_owned())))
-            }
+            Err(_) => Poll::Ready(Err(Panicked)),
         },
     )
     .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_names_what_is_ours() {
+        let routes: &[&str] = &["/events", "/events/validate"];
+        for (path, shown) in [
+            (Some("/events"), "/events"),
+            (Some("/events/validate"), "/events/validate"),
+            (Some("/events/"), "other"),
+            (Some("/ada@example.org"), "other"),
+            (Some("/a\nINFO forged"), "other"),
+            (None, "other"),
+        ] {
+            assert_eq!(known(routes, path), shown, "{path:?}");
+        }
+        for (method, shown) in [
+            ("POST", "POST"),
+            ("OPTIONS", "OPTIONS"),
+            ("post", "other"),
+            ("ADA", "other"),
+        ] {
+            assert_eq!(known_method(&method.parse().unwrap()), shown);
+        }
+    }
 }

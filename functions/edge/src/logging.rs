@@ -18,9 +18,18 @@ const QUOTING: [&str; 8] = [
     "lambda_runtime",
 ];
 
+/// Writes where a panic happened, and not its message: that may quote what was being read, as those of string slices do.
+fn quiet_panics() {
+    std::panic::set_hook(Box::new(|panic| match panic.location() {
+        Some(location) => tracing::error!(file = location.file(), line = location.line(), "panicked"),
+        None => tracing::error!("panicked"),
+    }));
+}
+
 /// Sets up logging for the process. `RUST_LOG` is a filter; `AWS_LAMBDA_LOG_LEVEL` a level; else `info`. Whatever they
 /// say, libraries that quote data stay at `info`.
 pub(crate) fn init(lookup: &Lookup<'_>, in_lambda: bool) {
+    quiet_panics();
     let directives = lookup("RUST_LOG")
         .or_else(|| lookup("AWS_LAMBDA_LOG_LEVEL"))
         .unwrap_or_default();

@@ -5,7 +5,11 @@ use lambda_http::Request;
 /// The path, percent-escapes resolved, at most one slash at its end dropped: `/events`, `/events/` and `/%65vents` are
 /// one path. `None` when the escapes do not give UTF-8.
 pub fn path(request: &Request) -> Option<String> {
-    let path = unescape(request.uri().path())?;
+    path_of(request.uri())
+}
+
+pub(crate) fn path_of(uri: &http::Uri) -> Option<String> {
+    let path = unescape(uri.path())?;
     match path.strip_suffix('/') {
         Some("") | None => Some(path),
         Some(rest) => Some(rest.to_owned()),

@@ -1,6 +1,6 @@
 //! The process around a function.
 
-use std::fmt::{Debug, Display};
+use std::fmt::Display;
 use std::io::Write;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -54,7 +54,7 @@ where
     S: Display,
     E: DeserializeOwned,
     A: Serialize,
-    X: Into<Diagnostic> + Debug,
+    X: Into<Diagnostic>,
 {
     let fail = |code: u8, message: &dyn Display| {
         // Nothing is left to do if stderr is gone.
@@ -77,7 +77,9 @@ where
         Err(error) => return fail(1, &Stopped::Runtime(error)),
     };
     let (context, handle) = (&context, &handle);
-    let handler = lambda_runtime::service_fn(|event| handle(context, event));
+    // The runtime logs the `Debug` print of what it is given, and so it gets what the invoker sees.
+    let handler =
+        lambda_runtime::service_fn(|event| async { handle(context, event).await.map_err(Into::<Diagnostic>::into) });
     match runtime.block_on(lambda_runtime::run(handler)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(1, &Stopped::Lambda(error)),

@@ -23,15 +23,28 @@ use hyper_util::server::graceful::GracefulShutdown;
 use lambda_http::aws_lambda_events::apigw::ApiGatewayV2httpRequest;
 use lambda_http::request::LambdaRequest;
 use lambda_http::{Body, Context, Request, RequestExt, Response};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::body::media_type;
 use crate::config::{ConfigError, Lookup, Reader};
-use crate::function::{Function, answer, expose, too_large};
+use crate::function::{Function, answer, expose, known, known_method, too_large};
 use crate::problem::{BODY_BROKEN, BODY_TOO_SLOW};
+use crate::route::path_of;
 
 /// Longest body read, in bytes: what a function URL takes.
 pub const MAX_BODY_BYTES: usize = 6 * 1024 * 1024;
+
+/// Most bytes of a request's first line and headers: as many as an Application Load Balancer takes. AWS documents no number for
+/// function URLs; beyond this the answer is 431.
+pub const MAX_HEADER_BYTES: usize = 64 * 1024;
+
+/// Most headers of a request: a browser or Firehose sends some twenty. Beyond this the answer is 431.
+pub const MAX_HEADERS: usize = 100;
+
+/// Most connections at a time: as many as the concurrent executions that Lambda gives an account at first, and few enough for the
+/// file descriptors of a process. Beyond this they wait, unaccepted, until others end.
+pub const MAX_CONNECTIONS: usize = 1000;
 
 /// How long a client may take over its headers, and then over its body.
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
@@ -102,6 +115,9 @@ pub trait Responder: Send + Sync + 'static {
     /// Answers one request.
     fn respond(&self, event: ApiGatewayV2httpRequest) -> impl Future<Output = Response<Body>> + Send;
 
+    /// The paths that a log may name.
+    fn routes(&self) -> &'static [&'static str];
+
     /// Answers a request whose body was not read.
     fn refuse(&self, refusal: Refusal, headers: &HeaderMap) -> Response<Body>;
 }
@@ -139,6 +155,10 @@ impl<F: Function> Responder for Hosted<F> {
         answer(&self.0, request).await
     }
 
+    fn routes(&self) -> &'static [&'static str] {
+        F::routes()
+    }
+
     fn refuse(&self, refusal: Refusal, headers: &HeaderMap) -> Response<Body> {
         let mut response = match refusal {
             Refusal::TooLarge => self.0.too_large(MAX_BODY_BYTES),
@@ -155,16 +175,27 @@ pub async fn run<R: Responder>(
     responder: Arc<R>,
     stop: impl Future<Output = ()>,
 ) -> Result<(), ServerError> {
+    run_within(MAX_CONNECTIONS, listener, responder, stop).await
+}
+
+/// As [`run`], with at most so many connections at a time.
+async fn run_within<R: Responder>(
+    connections: usize,
+    listener: TcpListener,
+    responder: Arc<R>,
+    stop: impl Future<Output = ()>,
+) -> Result<(), ServerError> {
     let address = listener.local_addr().map_err(ServerError::Listener)?;
     tracing::info!(%address, "listening");
     let graceful = GracefulShutdown::new();
+    let slots = Arc::new(Semaphore::new(connections));
     let mut stop = std::pin::pin!(stop);
     loop {
         let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+            accepted = accept(&listener, &slots) => accepted,
             () = &mut stop => break,
         };
-        let (stream, peer) = match accepted {
+        let (stream, peer, slot) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
                 // Out of file descriptors, most likely: let some connections end.
@@ -184,12 +215,15 @@ pub async fn run<R: Responder>(
             .timer(TokioTimer::new())
             .header_read_timeout(READ_TIMEOUT)
             .keep_alive(true)
+            .max_headers(MAX_HEADERS)
+            .max_header_size(MAX_HEADER_BYTES)
             .serve_connection(TokioIo::new(stream), service);
         let connection = graceful.watch(connection);
         tokio::spawn(async move {
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "connection ended");
             }
+            drop(slot);
         });
     }
     drop(listener);
@@ -198,6 +232,16 @@ pub async fn run<R: Responder>(
         tracing::warn!("some requests did not finish in time");
     }
     Ok(())
+}
+
+/// The next connection, once there is a slot for it. Until then clients wait in the system's queue.
+async fn accept(
+    listener: &TcpListener,
+    slots: &Arc<Semaphore>,
+) -> std::io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
+    let slot = Arc::clone(slots).acquire_owned().await.map_err(std::io::Error::other)?;
+    let (stream, peer) = listener.accept().await?;
+    Ok((stream, peer, slot))
 }
 
 /// Ready on SIGTERM or SIGINT.
@@ -232,7 +276,9 @@ async fn exchange<R: Responder>(
             response
                 .headers_mut()
                 .insert(CONNECTION, HeaderValue::from_static("close"));
-            tracing::info!(method = %parts.method, path = parts.uri.path(), status = response.status().as_u16(), "request");
+            let path = known(responder.routes(), path_of(&parts.uri).as_deref());
+            let (method, status) = (known_method(&parts.method), response.status().as_u16());
+            tracing::info!(method, path, status, "request");
             response
         }
     };

@@ -12,6 +12,7 @@ use crate::calendar;
 use crate::coerce;
 use crate::event::Event;
 use crate::json::{self, JsonError, Raw, Top};
+use crate::limits::MAX_LINE_BYTES;
 
 /// One accepted event: what Firehose carries.
 #[derive(Debug, Clone, PartialEq)]
@@ -104,6 +105,9 @@ impl Row {
 /// Why a line is not a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum LineError {
+    /// Longer than any line that a Firehose record holds.
+    #[error("the line has more than {MAX_LINE_BYTES} bytes")]
+    TooLong,
     /// Not UTF-8.
     #[error("the line is not UTF-8")]
     NotUtf8,
@@ -138,7 +142,7 @@ impl LineError {
     /// At which step the line failed: `decode` (bytes to text), `json` (text to values) or `record` (values to fields).
     pub fn stage(&self) -> &'static str {
         match self {
-            LineError::NotUtf8 => "decode",
+            LineError::TooLong | LineError::NotUtf8 => "decode",
             LineError::NotJson { .. } | LineError::NotAnObject => "json",
             LineError::Missing { .. } | LineError::Invalid { .. } => "record",
         }
@@ -147,6 +151,7 @@ impl LineError {
     /// A stable name for the reason.
     pub fn code(&self) -> &'static str {
         match self {
+            LineError::TooLong => "too_long",
             LineError::NotUtf8 => "not_utf8",
             LineError::NotJson { .. } => "not_json",
             LineError::NotAnObject => "not_an_object",
@@ -158,7 +163,7 @@ impl LineError {
     /// The field at fault, when there is one.
     pub fn field(&self) -> Option<&'static str> {
         match self {
-            LineError::NotUtf8 | LineError::NotJson { .. } | LineError::NotAnObject => None,
+            LineError::TooLong | LineError::NotUtf8 | LineError::NotJson { .. } | LineError::NotAnObject => None,
             LineError::Missing { field } | LineError::Invalid { field, .. } => Some(field),
         }
     }
@@ -232,6 +237,9 @@ impl Record {
     /// Reads a line back, its line feed optional. Types are strict, nothing is coerced: what [`Record::write_line`] did not
     /// write is an error. Unknown fields are ignored, so that a newer writer and an older reader get on.
     pub fn from_line(line: &[u8]) -> Result<Record, LineError> {
+        if line.len() > MAX_LINE_BYTES {
+            return Err(LineError::TooLong);
+        }
         let text = std::str::from_utf8(line).map_err(|_| LineError::NotUtf8)?;
         let values = read(text)?;
         let [

@@ -73,6 +73,10 @@ impl Function for Context {
         Ok(Context::new(Config::from_lookup(lookup)?))
     }
 
+    fn routes() -> &'static [&'static str] {
+        &["/events", "/events/validate"]
+    }
+
     fn cors(&self) -> Option<&Cors> {
         Some(&self.cors)
     }

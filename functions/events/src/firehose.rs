@@ -86,7 +86,7 @@ pub enum PutError {
         stream: String,
         /// Its region.
         region: String,
-        /// What Firehose says.
+        /// Firehose's word for it.
         reason: String,
         /// What the operator should do.
         advice: &'static str,
@@ -199,14 +199,14 @@ impl Firehose {
         let text = || edge::chain(&error);
         match &error {
             SdkError::TimeoutError(_) => Ok(CallOutcome::Failed("no answer in time".to_owned())),
-            SdkError::DispatchFailure(_) | SdkError::ResponseError(_) => Ok(CallOutcome::Failed(text())),
+            // What the network says quotes nothing; what an answer says may.
+            SdkError::DispatchFailure(_) => Ok(CallOutcome::Failed(text())),
+            SdkError::ResponseError(_) => Ok(CallOutcome::Failed("an answer that cannot be read".to_owned())),
             SdkError::ServiceError(service) => {
                 let code = service.err().code().unwrap_or_default();
                 match advice(code) {
-                    Some(advice) => {
-                        let said = service.err().message().unwrap_or_default();
-                        Err(self.misconfigured(format!("{code}: {said}"), advice))
-                    }
+                    // Not its message: it may quote records.
+                    Some(advice) => Err(self.misconfigured(code.to_owned(), advice)),
                     None => Ok(CallOutcome::Failed(format!(
                         "{code} ({})",
                         service.raw().status().as_u16()

@@ -2,12 +2,12 @@
 
 use std::convert::Infallible;
 
+use edge::auth::AccessKey;
 use edge::clickhouse::ClickHouseConfig;
 use edge::config::{ConfigError, Lookup, Reader};
 use edge::{Body, Function, Request, Response};
 use http::StatusCode;
 use jiff::Timestamp;
-use secrecy::SecretString;
 
 use crate::handler;
 
@@ -15,7 +15,7 @@ use crate::handler;
 #[derive(Debug, Clone)]
 pub struct Config {
     /// `FIREHOSE_ACCESS_KEY`, required: what Firehose must send as `X-Amz-Firehose-Access-Key`.
-    pub access_key: SecretString,
+    pub access_key: AccessKey,
     /// Where rows go.
     pub clickhouse: ClickHouseConfig,
 }
@@ -24,19 +24,20 @@ impl Config {
     /// Reads the configuration; all problems in one error.
     pub fn from_lookup(lookup: &Lookup<'_>) -> Result<Self, ConfigError> {
         let mut reader = Reader::new(lookup);
-        let access_key = reader.secret(
+        let access_key = AccessKey::read(
+            &mut reader,
             "FIREHOSE_ACCESS_KEY",
             "the access key that Firehose sends to the loader",
         );
         let clickhouse = ClickHouseConfig::read(&mut reader);
-        reader.finish(Config { access_key, clickhouse })
+        reader.finish_some(access_key.map(|access_key| Config { access_key, clickhouse }))
     }
 }
 
 /// What a delivery is handled with.
 pub struct Context {
     /// What Firehose must send.
-    pub access_key: SecretString,
+    pub access_key: AccessKey,
     /// Where rows go.
     pub clickhouse: clickhouse::Client,
     /// The current instant.
@@ -59,6 +60,10 @@ impl Function for Context {
 
     fn from_lookup(lookup: &Lookup<'_>) -> Result<Self, ConfigError> {
         Ok(Context::new(Config::from_lookup(lookup)?))
+    }
+
+    fn routes() -> &'static [&'static str] {
+        &["/"]
     }
 
     async fn handle(&self, request: Request) -> Result<Response<Body>, Infallible> {

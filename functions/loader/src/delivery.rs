@@ -10,6 +10,10 @@ use serde::Deserialize;
 use crate::error::Error;
 use crate::insert::Rejected;
 
+/// Most records of a delivery: as many as Firehose sends
+/// (<https://docs.aws.amazon.com/firehose/latest/dev/httpdeliveryrequestresponse.html>).
+pub const MAX_RECORDS: usize = 10_000;
+
 /// The body of a delivery request.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -61,7 +65,15 @@ impl Lines {
 impl<'a> Delivery<'a> {
     /// Parses the body.
     pub(crate) fn parse(body: &'a [u8]) -> Result<Self, Error> {
-        serde_json::from_slice(body).map_err(Error::NotADelivery)
+        // Not the parser's own words: they may quote the data.
+        let delivery: Self = serde_json::from_slice(body).map_err(|error| Error::NotADelivery {
+            line: error.line(),
+            column: error.column(),
+        })?;
+        match delivery.records.len() {
+            count if count > MAX_RECORDS => Err(Error::TooManyRecords { limit: MAX_RECORDS }),
+            _ => Ok(delivery),
+        }
     }
 
     /// Each line of each record; see [`Lines::read`].
@@ -130,6 +142,41 @@ mod tests {
             (lines.rejected[0].code, &lines.rejected[0].raw[..]),
             ("not_base64", &b"!"[..])
         );
+    }
+
+    #[test]
+    fn a_line_that_is_too_long_is_kept() {
+        let long = vec![b'x'; event_model::limits::MAX_LINE_BYTES + 1];
+        let lines = lines(&[&[&long[..], b"\n", GOOD.as_bytes()].concat()]);
+        assert_eq!((lines.rows.len(), lines.rejected.len()), (1, 1));
+        let Rejected { stage, code, raw, .. } = &lines.rejected[0];
+        assert_eq!((*stage, *code, raw == &long), ("decode", "too_long", true));
+    }
+
+    #[test]
+    fn a_delivery_has_as_many_records_as_firehose_sends() {
+        let of = |count: usize| {
+            let records = vec![r#"{"data":""}"#; count].join(",");
+            format!(r#"{{"requestId":"r","timestamp":1,"records":[{records}]}}"#)
+        };
+        assert!(Delivery::parse(of(MAX_RECORDS).as_bytes()).is_ok());
+        let error = Delivery::parse(of(MAX_RECORDS + 1).as_bytes()).unwrap_err();
+        assert_eq!((error.code(), error.status().as_u16()), ("too_many_records", 400));
+        assert_eq!(error.message(), "the delivery has more than 10000 records");
+    }
+
+    /// What nests deeper than serde_json follows is no delivery; what it passes over costs no stack.
+    #[test]
+    fn nesting_is_bounded() {
+        let deep = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        for depth in [2, 128, 1_000_000] {
+            let nested = deep(depth);
+            let in_place = format!(r#"{{"requestId":"r","timestamp":1,"records":{nested}}}"#);
+            let error = Delivery::parse(in_place.as_bytes()).unwrap_err();
+            assert_eq!(error.code(), "not_a_delivery", "{depth}");
+            let beside = format!(r#"{{"requestId":"r","timestamp":1,"more":{nested},"records":[]}}"#);
+            assert!(Delivery::parse(beside.as_bytes()).is_ok(), "{depth}");
+        }
     }
 
     proptest! {

@@ -5,7 +5,7 @@ use edge::clickhouse::WarehouseError;
 use http::StatusCode;
 
 /// Most bytes that a compressed delivery may inflate to. Firehose itself buffers at most 64 MiB.
-pub(crate) const MAX_INFLATED_BYTES: usize = 64 * 1024 * 1024;
+pub const MAX_INFLATED_BYTES: usize = 64 * 1024 * 1024;
 
 /// Why a delivery failed.
 #[derive(Debug, thiserror::Error)]
@@ -23,8 +23,19 @@ pub enum Error {
     #[error(transparent)]
     Body(#[from] BodyError),
     /// Not the JSON of a delivery.
-    #[error("not a delivery: {0}")]
-    NotADelivery(#[source] serde_json::Error),
+    #[error("not a delivery")]
+    NotADelivery {
+        /// Where the fault is, from 1.
+        line: usize,
+        /// Where in that line, from 1.
+        column: usize,
+    },
+    /// More records than Firehose sends.
+    #[error("too many records")]
+    TooManyRecords {
+        /// How many it may be.
+        limit: usize,
+    },
     /// The request id in the body is not that of the header.
     #[error("two request ids")]
     TwoRequestIds,
@@ -44,7 +55,8 @@ impl Error {
             Error::MethodNotAllowed => "method_not_allowed",
             Error::UnknownVersion => "unknown_protocol_version",
             Error::Body(error) => error.problem().code,
-            Error::NotADelivery(_) => "not_a_delivery",
+            Error::NotADelivery { .. } => "not_a_delivery",
+            Error::TooManyRecords { .. } => "too_many_records",
             Error::TwoRequestIds => "two_request_ids",
             Error::NoTime => "no_time",
             Error::Warehouse(error) => error.code(),
@@ -56,9 +68,11 @@ impl Error {
         match self {
             Error::WrongKey => StatusCode::UNAUTHORIZED,
             Error::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Error::UnknownVersion | Error::Body(_) | Error::NotADelivery(_) | Error::TwoRequestIds => {
-                StatusCode::BAD_REQUEST
-            }
+            Error::UnknownVersion
+            | Error::Body(_)
+            | Error::NotADelivery { .. }
+            | Error::TooManyRecords { .. }
+            | Error::TwoRequestIds => StatusCode::BAD_REQUEST,
             Error::NoTime => StatusCode::SERVICE_UNAVAILABLE,
             Error::Warehouse(error) => match error {
                 WarehouseError::Unreachable(_) | WarehouseError::TimedOut(_) => StatusCode::SERVICE_UNAVAILABLE,
@@ -74,13 +88,10 @@ impl Error {
             Error::MethodNotAllowed => "deliveries are posted".to_owned(),
             Error::UnknownVersion => "only protocol version 1.0 is spoken here".to_owned(),
             Error::Body(error) => error.to_string(),
-            Error::NotADelivery(error) => {
-                format!(
-                    "the body is not a delivery (line {}, column {})",
-                    error.line(),
-                    error.column()
-                )
+            Error::NotADelivery { line, column } => {
+                format!("the body is not a delivery (line {line}, column {column})")
             }
+            Error::TooManyRecords { limit } => format!("the delivery has more than {limit} records"),
             Error::TwoRequestIds => "the request id of the body is not that of the header".to_owned(),
             Error::NoTime => "no time was left to insert".to_owned(),
             Error::Warehouse(WarehouseError::Refused { code: Some(code), .. }) => {

@@ -13,6 +13,9 @@ const ACCESS_KEY: &str = "x-amz-firehose-access-key";
 const REQUEST_ID: &str = "x-amz-firehose-request-id";
 const PROTOCOL_VERSION: &str = "x-amz-firehose-protocol-version";
 
+/// Longest request id that is logged: a UUID.
+const MAX_LOGGED_ID_BYTES: usize = 36;
+
 /// Longest `errorMessage` that Firehose reads, in characters.
 const MAX_MESSAGE_CHARS: usize = 8192;
 
@@ -34,7 +37,7 @@ async fn deliver(context: &Context, request: &Request, now: Timestamp) -> Result
     let headers = request.headers();
     // First of all, and in the same time wherever the first difference is.
     let key = headers.get(ACCESS_KEY).map(|key| key.as_bytes()).unwrap_or_default();
-    if !edge::auth::same(&context.access_key, key) {
+    if !context.access_key.matches(key) {
         return Err(Error::WrongKey);
     }
     if request.method() != Method::POST {
@@ -54,10 +57,11 @@ async fn deliver(context: &Context, request: &Request, now: Timestamp) -> Result
         return Err(Error::NoTime);
     }
     let Stored { rows, quarantined } = store::store(&context.clickhouse, lines, &delivery.request_id, budget).await?;
+    let request_id = loggable(&delivery.request_id);
     if quarantined > 0 {
-        tracing::warn!(request_id = %delivery.request_id, rows, quarantined, "some lines went to quarantine");
+        tracing::warn!(request_id, rows, quarantined, "some lines went to quarantine");
     } else {
-        tracing::info!(request_id = %delivery.request_id, rows, "delivered");
+        tracing::info!(request_id, rows, "delivered");
     }
     Ok(delivery.request_id.into_owned())
 }
@@ -66,9 +70,19 @@ fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name)?.to_str().ok()
 }
 
+/// A request id as a log may hold it: Firehose's are UUIDs; anybody may send another, and it is left out.
+fn loggable(request_id: &str) -> &str {
+    let plain = |byte: u8| byte.is_ascii_hexdigit() || byte == b'-';
+    if request_id.len() <= MAX_LOGGED_ID_BYTES && request_id.bytes().all(plain) {
+        request_id
+    } else {
+        ""
+    }
+}
+
 /// Writes why a delivery failed. Neither ClickHouse's text nor the parser's goes there: both may quote the data.
 fn log(error: &Error, request_id: &str) {
-    let (code, reason) = (error.code(), error.message());
+    let (code, reason, request_id) = (error.code(), error.message(), loggable(request_id));
     if error.status().is_server_error() {
         tracing::error!(request_id, code, reason, "delivery failed");
     } else {

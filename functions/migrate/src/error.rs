@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use edge::clickhouse::Said;
+
 /// The files are not a proper sequence. Found before any server is asked.
 #[derive(Debug, thiserror::Error)]
 pub enum SetError {
@@ -76,7 +78,8 @@ pub enum SqlError {
     },
 }
 
-/// A run that did not end with every migration applied.
+/// A run that did not end with every migration applied. Of what ClickHouse said it shows the exception's number, because a
+/// function's errors go to logs and ClickHouse may quote data. [`MigrateError::in_full`] shows the rest.
 #[derive(Debug, thiserror::Error)]
 pub enum MigrateError {
     /// The files themselves.
@@ -152,7 +155,7 @@ pub enum MigrateError {
         /// The statement's first line.
         first_line: String,
         /// ClickHouse's message.
-        message: String,
+        message: Said,
     },
     /// The migrator's own bookkeeping failed.
     #[error("{doing} failed: {message}")]
@@ -160,7 +163,7 @@ pub enum MigrateError {
         /// What was being done.
         doing: &'static str,
         /// ClickHouse's message.
-        message: String,
+        message: Said,
     },
     /// No answer at all.
     #[error("ClickHouse does not answer at {url}: {message}")]
@@ -170,4 +173,40 @@ pub enum MigrateError {
         /// The network's reason.
         message: String,
     },
+}
+
+impl MigrateError {
+    /// The error with ClickHouse's own words, for an operator at a terminal.
+    pub fn in_full(&self) -> String {
+        match self {
+            MigrateError::Statement { message, .. } | MigrateError::Bookkeeping { message, .. } => {
+                format!("{self}\nClickHouse: {}", message.words())
+            }
+            MigrateError::Set(_)
+            | MigrateError::Target(_)
+            | MigrateError::Sql { .. }
+            | MigrateError::Edited { .. }
+            | MigrateError::Renamed { .. }
+            | MigrateError::Missing { .. }
+            | MigrateError::OutOfOrder { .. }
+            | MigrateError::Unreachable { .. } => self.to_string(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clickhouses_words_are_for_a_terminal() {
+        let words = "Code: 6. DB::Exception: Cannot parse 'secret'".to_owned();
+        let error = MigrateError::Bookkeeping {
+            doing: "reading",
+            message: Said::from(&clickhouse::error::Error::BadResponse(words)),
+        };
+        assert_eq!(error.to_string(), "reading failed: exception 6");
+        assert!(!format!("{error:?}").contains("secret"));
+        assert!(error.in_full().contains("Cannot parse 'secret'"));
+    }
 }

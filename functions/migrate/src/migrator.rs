@@ -1,10 +1,10 @@
 //! Compares the files with a server and applies what is missing.
 
-use std::error::Error as _;
 use std::time::{Duration, Instant};
 
 use clickhouse::Client;
 use clickhouse::error::Error as ClickHouseError;
+use edge::clickhouse::Said;
 use serde::Serialize;
 
 use crate::error::{MigrateError, SqlError};
@@ -137,7 +137,7 @@ impl Migrator {
                         statement: index + 1,
                         statements: file.statements.len(),
                         first_line: statement.lines().next().unwrap_or_default().to_owned(),
-                        message: message(&error),
+                        message: Said::from(&error),
                     },
                 })?;
         }
@@ -213,14 +213,15 @@ impl Migrator {
     fn failed(&self, doing: &'static str, error: &ClickHouseError) -> MigrateError {
         self.unreachable(error).unwrap_or_else(|| MigrateError::Bookkeeping {
             doing,
-            message: message(error),
+            message: Said::from(error),
         })
     }
 
     fn unreachable(&self, error: &ClickHouseError) -> Option<MigrateError> {
         matches!(error, ClickHouseError::Network(_) | ClickHouseError::TimedOut).then(|| MigrateError::Unreachable {
             url: self.address.clone(),
-            message: message(error),
+            // What the network says quotes nothing.
+            message: edge::chain(error),
         })
     }
 }
@@ -229,24 +230,6 @@ impl Migrator {
 async fn execute(client: &Client, statement: &str) -> Result<(), ClickHouseError> {
     // The client takes `?` for a parameter; `??` is how it is written.
     client.query(&statement.replace('?', "??")).execute().await
-}
-
-/// The error and what lies behind it, in one line.
-fn message(error: &ClickHouseError) -> String {
-    let mut text = match error {
-        ClickHouseError::BadResponse(text) => text.trim().to_owned(),
-        other => other.to_string(),
-    };
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        // Many errors already end in what their source says.
-        if !text.contains(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        source = cause.source();
-    }
-    text
 }
 
 /// A URL without user, password and query, which is where people put passwords.

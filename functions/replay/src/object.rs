@@ -189,6 +189,23 @@ mod tests {
         assert!(matches!(Contents::read(&zipped), Err(ObjectError::Gzip(_))));
     }
 
+    /// A bomb: some kilobytes that would inflate past the limit, in one member and in many.
+    #[test]
+    fn a_bomb_is_refused() {
+        let zipped = |megabytes: usize| {
+            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+            for _ in 0..megabytes {
+                encoder.write_all(&[0; 1 << 20]).unwrap();
+            }
+            encoder.finish().unwrap()
+        };
+        let megabytes = MAX_OBJECT_BYTES >> 20;
+        for bomb in [zipped(megabytes + 1), zipped(1).repeat(megabytes + 1)] {
+            assert!(bomb.len() < MAX_OBJECT_BYTES / 100, "{} bytes", bomb.len());
+            assert!(matches!(Contents::read(&bomb), Err(ObjectError::TooLarge)));
+        }
+    }
+
     #[test]
     fn an_empty_object_holds_nothing() {
         let contents = Contents::read(b"\n\n").unwrap();

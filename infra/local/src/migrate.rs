@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use ::migrate::{MigrationSet, Migrator, Plan, Report};
+use ::migrate::{MigrateError, MigrationSet, Migrator, Plan, Report};
 
 use crate::project::Project;
 use crate::report;
@@ -39,18 +39,18 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let cluster = args.cluster.as_deref().filter(|name| !name.is_empty());
     let migrator = Migrator::new(clickhouse.client(), &clickhouse.url, &clickhouse.database, cluster)?;
     if args.status {
-        for row in migrator.applied().await? {
+        for row in migrator.applied().await.map_err(in_full)? {
             let (name, at) = (row.name, row.applied_at);
             report::print(format!(
                 "{name}  {at} UTC  {} statements, {} ms",
                 row.statements, row.duration_ms
             ));
         }
-        for file in migrator.plan(&migrations).await?.pending {
+        for file in migrator.plan(&migrations).await.map_err(in_full)?.pending {
             report::print(format!("{}  not applied", file.name));
         }
     } else if args.dry_run {
-        report::print(script(&migrator.plan(&migrations).await?));
+        report::print(script(&migrator.plan(&migrations).await.map_err(in_full)?));
     } else {
         let line = |done: &Report| {
             format!(
@@ -58,12 +58,18 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
                 done.name, done.statements, done.duration_ms
             )
         };
-        let reports = migrator.apply(&migrations, |done| report::print(line(done))).await?;
+        let progress = |done: &Report| report::print(line(done));
+        let reports = migrator.apply(&migrations, progress).await.map_err(in_full)?;
         if reports.is_empty() {
             report::print("nothing to apply");
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The error for a terminal, with what ClickHouse said.
+pub(crate) fn in_full(error: MigrateError) -> anyhow::Error {
+    anyhow::anyhow!(error.in_full())
 }
 
 /// A plan as one SQL script: what `--dry-run` prints can be given to clickhouse-client.

@@ -1,7 +1,7 @@
 //! Which ClickHouse a command works on.
 
 use anyhow::{Context as _, bail};
-use edge::clickhouse::ClickHouseConfig;
+use edge::clickhouse::{ClickHouseConfig, WarehouseError};
 use url::Url;
 
 use crate::project::Project;
@@ -61,6 +61,11 @@ impl WarehouseArgs {
                 .unwrap_or_else(|| "analytics".to_owned()),
         })
     }
+}
+
+/// ClickHouse's failure for a terminal, with what it said.
+pub(crate) fn in_full(error: &WarehouseError) -> anyhow::Error {
+    anyhow::anyhow!(error.in_full())
 }
 
 /// `CLICKHOUSE_URL` as every part of Weir takes it: an http or https address without credentials in it.

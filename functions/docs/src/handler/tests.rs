@@ -32,6 +32,13 @@ fn text(response: &Response<Body>) -> &str {
 }
 
 #[test]
+fn the_routes_are_what_is_answered() {
+    let mut expected: Vec<_> = assets::paths().chain(["/docs", "/redoc", "/openapi.json"]).collect();
+    expected.sort_unstable();
+    assert_eq!(ROUTES, expected);
+}
+
+#[test]
 fn paths() {
     for (method, uri, status, content_type, part) in [
         ("GET", "/docs", 200, "text/html; charset=utf-8", "<title>Weir"),

@@ -2,7 +2,7 @@
 
 use activity::error::refusal;
 use activity::{Activity, CATALOGUE, Day, Range, error};
-use edge::{Failure, Problem};
+use edge::Problem;
 use serde_json::{Value, json};
 
 use super::refusals::{Refusal, responses};
@@ -68,7 +68,7 @@ fn refused() -> Vec<Refusal> {
         if problem == error::INVALID_RANGE {
             let wrong = Range::parse(Some("23.11.2026"), None, jiff::civil::date(2026, 11, 23));
             if let Err(problems) = wrong {
-                return activity::Error::Invalid(problems).response();
+                return error::invalid(&problems);
             }
         }
         refusal(problem)

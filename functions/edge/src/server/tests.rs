@@ -1,7 +1,6 @@
 use std::sync::Mutex;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 
 use http::StatusCode;
@@ -29,6 +28,10 @@ impl Function for Echo {
 
     fn from_lookup(_: &Lookup<'_>) -> Result<Self, ConfigError> {
         Ok(Echo { seen: Mutex::default() })
+    }
+
+    fn routes() -> &'static [&'static str] {
+        &["/a"]
     }
 
     async fn handle(&self, request: Request) -> Result<Response<Body>, Teapot> {
@@ -59,6 +62,10 @@ struct Running {
 }
 
 async fn start() -> Running {
+    start_within(MAX_CONNECTIONS).await
+}
+
+async fn start_within(connections: usize) -> Running {
     let listener = bind(&ServerConfig {
         host: "127.0.0.1".into(),
         port: 0,
@@ -68,7 +75,7 @@ async fn start() -> Running {
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel();
     let function = Arc::new(Hosted(Echo::from_lookup(&|_| None).unwrap()));
-    let done = tokio::spawn(run(listener, function, async {
+    let done = tokio::spawn(run_within(connections, listener, function, async {
         let _ = stopped.await;
     }));
     Running { address, stop, done }
@@ -167,6 +174,56 @@ async fn too_large_a_body_is_refused_early() {
         let answer = talk(running.address, &request).await;
         assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
     }
+}
+
+#[tokio::test]
+async fn headers_are_limited_in_number_and_size() {
+    let running = start().await;
+    let fixed = "GET /a HTTP/1.1\r\nHost: x\r\nConnection: close\r\n";
+    let numbered =
+        |count: usize| (2..count).fold(fixed.to_owned(), |head, at| head + &format!("h{at}: x\r\n")) + "\r\n";
+    let sized = |bytes: usize| {
+        let ends = format!("{fixed}big: \r\n\r\n");
+        format!("{fixed}big: {}\r\n\r\n", "x".repeat(bytes - ends.len()))
+    };
+    for (request, status) in [
+        (numbered(MAX_HEADERS), 200),
+        (numbered(MAX_HEADERS + 1), 431),
+        (sized(MAX_HEADER_BYTES), 200),
+        (sized(MAX_HEADER_BYTES + 1), 431),
+        (format!("GET /{} HTTP/1.1\r\n\r\n", "x".repeat(MAX_HEADER_BYTES)), 431),
+    ] {
+        let answer = talk(running.address, request.as_bytes()).await;
+        let expected = format!("HTTP/1.1 {status}");
+        assert!(
+            answer.starts_with(&expected),
+            "{} bytes: {answer}, not {status}",
+            request.len()
+        );
+    }
+}
+
+/// The third client is served when one of two has gone, and not before.
+#[tokio::test]
+async fn connections_are_limited() {
+    let running = start_within(2).await;
+    let ask = b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n";
+    let mut clients = Vec::new();
+    for _ in 0..3 {
+        let mut client = TcpStream::connect(running.address).await.unwrap();
+        client.write_all(ask).await.unwrap();
+        clients.push(client);
+    }
+    let mut start = [0; 12];
+    for client in &mut clients[..2] {
+        client.read_exact(&mut start).await.unwrap();
+    }
+    let wait = Duration::from_millis(200);
+    let waited = tokio::time::timeout(wait, clients[2].read_exact(&mut start)).await;
+    assert!(waited.is_err(), "a third connection was accepted");
+    drop(clients.remove(0));
+    clients[1].read_exact(&mut start).await.unwrap();
+    assert_eq!(&start, b"HTTP/1.1 200");
 }
 
 #[tokio::test]

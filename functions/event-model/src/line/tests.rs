@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::limits::MAX_JSON_DEPTH;
 
 fn record() -> Record {
     let body = r#"{"dt": "2024-05-17T10:20:30+03:00", "name": "click\n", "user_id": 42, "url": "https://Shop.example",
@@ -76,8 +77,31 @@ fn what_is_not_a_record_has_a_reason() {
             Some(field),
         );
     }
+    let deep = |depth: usize| good.replacen('{', &format!("{{\"x\":{}{},", "[".repeat(depth), "]".repeat(depth)), 1);
+    assert!(Record::from_line(deep(MAX_JSON_DEPTH - 1).as_bytes()).is_ok());
+    check(deep(MAX_JSON_DEPTH).as_bytes(), "json", "not_json", None);
+    check(deep(100_000).as_bytes(), "json", "not_json", None);
     let more = good.replace("{\"event_id\"", "{\"new_field\":[1],\"event_id\"");
     assert_eq!(Record::from_line(more.as_bytes()), Record::from_line(good.as_bytes()));
+}
+
+/// The longest line that `events` writes is read, and the next byte is one too many, whatever it is.
+#[test]
+fn a_line_is_as_long_as_a_record_of_firehose() {
+    let mut record = record();
+    let room = MAX_LINE_BYTES - line(&record).len();
+    record.event.obj_id.push_str(&"x".repeat(room));
+    let longest = line(&record);
+    assert_eq!(longest.len(), MAX_LINE_BYTES);
+    assert_eq!(Record::from_line(longest.as_bytes()).unwrap().event, record.event);
+    for line in [format!("{longest} "), "\u{e9}".repeat(MAX_LINE_BYTES)] {
+        let error = Record::from_line(line.as_bytes()).unwrap_err();
+        assert_eq!(
+            (error, error.stage(), error.code(), error.field()),
+            (LineError::TooLong, "decode", "too_long", None)
+        );
+        assert_eq!(error.to_string(), "the line has more than 1024000 bytes");
+    }
 }
 
 prop_compose! {

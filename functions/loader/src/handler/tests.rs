@@ -34,6 +34,9 @@ fn delivery() -> String {
     json!({ "requestId": "r-1", "timestamp": 1, "records": [{ "data": data }] }).to_string()
 }
 
+/// What Firehose sends.
+const KEY: &str = "an-access-key-of-tests";
+
 /// Stands for a 500 with an exception that blames the data.
 const REFUSES_DATA: u16 = 999;
 
@@ -88,7 +91,7 @@ impl Fake {
 
 fn context(url: &str) -> Context {
     let lookup = |key: &str| match key {
-        "FIREHOSE_ACCESS_KEY" => Some("secret".to_owned()),
+        "FIREHOSE_ACCESS_KEY" => Some(KEY.to_owned()),
         "CLICKHOUSE_URL" => Some(url.to_owned()),
         _ => None,
     };
@@ -128,9 +131,22 @@ async fn insert(
 
 fn post() -> http::request::Builder {
     http::Request::post("/")
-        .header(ACCESS_KEY, "secret")
+        .header(ACCESS_KEY, KEY)
         .header(REQUEST_ID, "r-1")
         .header(PROTOCOL_VERSION, "1.0")
+}
+
+#[test]
+fn a_log_holds_the_ids_of_firehose() {
+    for (id, logged) in [
+        ("ed4acda5-034f-9f42-bba1-f29aea6d7d8f", true),
+        ("", true),
+        ("ada@example.org", false),
+        ("ed4acda5-034f-9f42-bba1-f29aea6d7d8f0", false),
+        ("a\nINFO forged", false),
+    ] {
+        assert_eq!(loggable(id), if logged { id } else { "" }, "{id:?}");
+    }
 }
 
 #[tokio::test]
@@ -226,25 +242,49 @@ async fn no_clickhouse_is_503() {
     );
 }
 
+/// Whatever else is wrong with the request, and whether its body is a delivery or not.
+#[tokio::test]
+async fn without_the_key_nothing_is_read() {
+    let fake = Fake::start([]).await;
+    let (mut shorter, longer, upper) = (KEY.to_owned(), format!("{KEY}x"), KEY.to_uppercase());
+    shorter.pop();
+    for key in [
+        None,
+        Some(""),
+        Some("wrong-key-wrong-key"),
+        Some(&shorter),
+        Some(&longer),
+        Some(&upper),
+        Some(" "),
+    ] {
+        for (body, encoding) in [(delivery().as_str(), ""), ("{", ""), ("no gzip", "gzip"), ("", "br")] {
+            for method in ["POST", "GET"] {
+                let mut request = http::Request::builder()
+                    .method(method)
+                    .uri("/")
+                    .header(PROTOCOL_VERSION, "9.9")
+                    .header("content-encoding", encoding);
+                if let Some(key) = key {
+                    request = request.header(ACCESS_KEY, key);
+                }
+                let (status, answer) = fake.deliver(request, body).await;
+                assert_eq!(
+                    (status, answer["errorMessage"].as_str()),
+                    (401, Some("the access key is missing or wrong")),
+                    "{key:?} {body}"
+                );
+            }
+        }
+    }
+    assert_eq!(fake.tables().len(), 0);
+}
+
 #[tokio::test]
 async fn refusals_have_the_protocols_shape() {
     let fake = Fake::start([]).await;
-    let good = || http::Request::post("/").header(ACCESS_KEY, "secret");
+    let good = || http::Request::post("/").header(ACCESS_KEY, KEY);
     for (request, body, status, message) in [
-        (http::Request::post("/"), "", 401, "access key"),
-        (
-            http::Request::post("/").header(ACCESS_KEY, "secre"),
-            "",
-            401,
-            "access key",
-        ),
-        (
-            http::Request::post("/").header(ACCESS_KEY, "secret2"),
-            "",
-            401,
-            "access key",
-        ),
-        (http::Request::get("/").header(ACCESS_KEY, "secret"), "", 405, "posted"),
+        (http::Request::get("/").header(ACCESS_KEY, KEY), "", 405, "posted"),
         (good().header(PROTOCOL_VERSION, "2.0"), "", 400, "version 1.0"),
         (good().header("content-encoding", "br"), "", 400, "Content-Encoding"),
         (good().header("content-encoding", "gzip"), "x", 400, "gzip"),

@@ -154,7 +154,9 @@ impl QueryLog {
                 insert.finish()
             });
         if let Err(error) = written {
-            tracing::warn!(error, "system.query_log could not be written");
+            // Its words may quote the row, and so a query.
+            let code = super::error::Exception::from_engine(&error).code;
+            tracing::warn!(code, "system.query_log could not be written");
         }
     }
 }

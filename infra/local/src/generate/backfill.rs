@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::disorder::Numbered;
 use super::report::Item;
-use super::send::{Patience, causes};
+use super::send::Patience;
 use super::totals::{Outcome, Totals};
 
 /// Rows of a block.
@@ -95,7 +95,7 @@ impl Backfill {
                     rejected: Vec::new(),
                 };
             };
-            let mut reason = causes(&error);
+            let mut reason = error.in_full();
             if let Some(UNKNOWN_TABLE | UNKNOWN_DATABASE) = error.exception() {
                 reason.push_str(": run `cargo weir migrate` first");
             }

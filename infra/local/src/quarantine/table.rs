@@ -13,6 +13,8 @@ use loader::native::{self, Block};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::warehouse;
+
 /// How long one statement may take.
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -216,7 +218,7 @@ fn lines(condition: &str, with_bytes: bool) -> String {
 fn explained(error: WarehouseError) -> anyhow::Error {
     // Unknown column, table, database.
     let unmigrated = matches!(error.exception(), Some(47 | 60 | 81));
-    let error = anyhow::Error::new(error);
+    let error = warehouse::in_full(&error);
     if unmigrated {
         error.context("the tables are not there or are old: run `cargo weir migrate` first")
     } else {

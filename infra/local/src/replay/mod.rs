@@ -17,7 +17,7 @@ use self::done::Done;
 use self::source::Source;
 use crate::project::Project;
 use crate::report::{self, Step};
-use crate::warehouse::WarehouseArgs;
+use crate::warehouse::{self, WarehouseArgs};
 
 const AFTER_HELP: &str = "\
 A source is a file, a folder with everything below it, or s3://bucket/prefix (AWS_REGION, AWS_ACCESS_KEY_ID, \
@@ -44,8 +44,8 @@ pub(crate) struct Args {
 /// Runs the command.
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let project = Project::find()?;
-    let warehouse = args.warehouse.config(&project)?;
-    let client = warehouse.client();
+    let clickhouse = args.warehouse.config(&project)?;
+    let client = clickhouse.client();
     let mut sources = args.sources;
     if sources.is_empty() {
         sources.push(project.data("firehose").join("backup").display().to_string());
@@ -54,7 +54,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     for source in &sources {
         objects.extend(Source::open(source)?.objects().await?);
     }
-    let mut done = Done::open(&project.replayed(), &target(&warehouse))?;
+    let mut done = Done::open(&project.replayed(), &target(&clickhouse))?;
     let total: u64 = objects.iter().map(|object| object.bytes).sum();
     let step = Step::begin(format!("{} objects: replay", objects.len()));
     step.expect_bytes(total);
@@ -79,14 +79,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
                 }
                 let outcome = ::replay::store(&client, contents, &object.name, DELIVERY_LIMIT)
                     .await
-                    .map_err(|error| {
-                        let exception = error.exception();
-                        let error = anyhow::Error::new(error);
-                        match exception {
-                            Some(number) => error.context(format!("ClickHouse's exception {number}")),
-                            None => error,
-                        }
-                    })
+                    .map_err(|error| warehouse::in_full(&error))
                     .with_context(|| format!("{} was not replayed: run the same again", object.name))?;
                 sum.add(outcome);
                 // One that holds what cannot be read is not finished: it is named again the next time.

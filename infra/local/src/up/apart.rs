@@ -17,12 +17,13 @@ use super::{
     budget::Budget,
     build,
     child::{Kept, News, Spec},
+    environment,
     health::Probe,
     leftovers, logs, ports, processes,
     settings::{self, Programs, STREAM, Urls, Warehouse},
     state::Process,
 };
-use crate::{project::Project, tools};
+use crate::{migrate, project::Project, tools};
 
 /// How long the parts may take to stop by themselves.
 const GRACE: Duration = Duration::from_secs(20);
@@ -122,13 +123,14 @@ impl Apart {
         self.probe.firehose(urls).await?;
 
         for (name, port) in [("events", ports.functions), ("loader", ports.loader)] {
-            let mut environment = settings::function_environment(called, &self.warehouse, &access_key);
-            environment.extend([("PORT", port.to_string()), ("WEIR_HOST", "127.0.0.1".to_owned())]);
+            let all = settings::function_environment(called, &self.warehouse, &access_key);
+            let mut variables = environment::of(name, &all);
+            variables.extend([("PORT", port.to_string()), ("WEIR_HOST", "127.0.0.1".to_owned())]);
             let mut built = settings::FUNCTIONS.iter().zip(&programs.functions);
             let (_, program) = built
                 .find(|(function, _)| **function == name)
                 .with_context(|| format!("cargo built no program {name}"))?;
-            self.keep(name, program, Vec::new(), environment)?;
+            self.keep(name, program, Vec::new(), variables)?;
         }
         self.healthy().await
     }
@@ -209,6 +211,7 @@ impl Apart {
         migrator
             .apply(&migrations, |_| ())
             .await
+            .map_err(migrate::in_full)
             .context("the migrations failed")?;
         Ok(())
     }
@@ -226,6 +229,7 @@ impl Apart {
             program: program.to_owned(),
             args,
             environment,
+            withheld: environment::withheld(name),
             folder: self.site.root.clone(),
             log: logs::rotate(&self.site.folder.join("logs"), name)?,
             grace: GRACE,

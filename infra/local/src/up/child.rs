@@ -31,6 +31,8 @@ pub(super) struct Spec {
     pub(super) program: PathBuf,
     pub(super) args: Vec<OsString>,
     pub(super) environment: Vec<(&'static str, String)>,
+    /// Variables that it does not inherit, besides [`WITHHELD`].
+    pub(super) withheld: Vec<&'static str>,
     pub(super) folder: PathBuf,
     pub(super) log: PathBuf,
     /// How long it may take to stop by itself.
@@ -192,7 +194,7 @@ fn spawn(spec: &Spec) -> anyhow::Result<Child> {
         .with_context(|| format!("{} cannot be shared", spec.log.display()))?;
     let mut command = Command::new(&spec.program);
     command.args(&spec.args).current_dir(&spec.folder);
-    for name in WITHHELD {
+    for name in WITHHELD.iter().chain(&spec.withheld) {
         command.env_remove(name);
     }
     command.envs(spec.environment.iter().map(|(name, value)| (name, value)));
@@ -241,6 +243,7 @@ mod tests {
             program: "sh".into(),
             args: vec!["-c".into(), script.into()],
             environment: vec![("WORD", "hello".to_owned())],
+            withheld: Vec::new(),
             folder: folder.to_owned(),
             log: folder.join("child.log"),
             grace: Duration::from_secs(20),

@@ -71,10 +71,15 @@ impl Responder for Invoker {
         match self.invoke(function, &event).await {
             Ok(answer) => response(answer),
             Err(why) => {
-                tracing::warn!(function, why = format!("{why:#}"), "no answer");
+                tracing::warn!(function, %why, "no answer");
                 unanswered()
             }
         }
+    }
+
+    fn routes(&self) -> &'static [&'static str] {
+        // Where bodies go, which is what is refused here.
+        &["/events", "/events/validate", "/lambda-url/loader"]
     }
 
     fn refuse(&self, refusal: Refusal, _: &http::HeaderMap) -> Response<Body> {
@@ -91,9 +96,11 @@ impl Invoker {
         let url = format!("{}/{function}/invocations", self.base);
         let answer = self.client.post(url).body(serde_json::to_vec(event)?).send().await?;
         let (status, body) = (answer.status(), answer.bytes().await?);
-        anyhow::ensure!(status == StatusCode::OK, "{status}: {}", String::from_utf8_lossy(&body));
-        // What has no status is an error of the function.
-        serde_json::from_slice(&body).with_context(|| String::from_utf8_lossy(&body).into_owned())
+        // What the function says is not repeated: it may quote data.
+        anyhow::ensure!(status == StatusCode::OK, "cargo-lambda answered {status}");
+        serde_json::from_slice(&body)
+            .ok()
+            .context("the function answered with an error")
     }
 }
 

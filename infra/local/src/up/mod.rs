@@ -5,6 +5,7 @@
 //! - `apart`: a stack of its own for `weir chaos`; `throwaway`: only an engine, for tests.
 //! - `function_urls`: the functions' addresses, in front of cargo-lambda.
 //! - `child`: one process that is started again when it dies, within `budget`; `instances`: those of cargo-lambda.
+//! - `environment`: which variables each process may see.
 //! - `state`: what `weir down` and tests read; `processes`: pids; `leftovers`: of a stack whose supervisor was killed.
 
 pub(crate) mod apart;
@@ -13,6 +14,7 @@ mod build;
 mod child;
 mod detach;
 pub(crate) mod down;
+mod environment;
 mod function_urls;
 mod health;
 mod instances;

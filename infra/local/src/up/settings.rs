@@ -83,7 +83,7 @@ pub(super) struct Warehouse {
     pub(super) database: String,
 }
 
-/// The environment of every function.
+/// The environment of all functions together: what `cargo lambda watch` gives to each of them, having one for all.
 pub(super) fn function_environment(
     urls: &Urls,
     warehouse: &Warehouse,

@@ -12,6 +12,7 @@ use super::{
     Args, Prepared,
     build::OPTIMISED,
     child::{Kept, News, Spec},
+    environment,
     function_urls::FunctionUrls,
     health::Probe,
     instances::Instances,
@@ -21,6 +22,7 @@ use super::{
     words, write_private,
 };
 use crate::{
+    migrate,
     project::Project,
     report::{self, Step},
 };
@@ -376,9 +378,9 @@ impl Running {
             let ports = [ports.functions, ports.loader, ports.activity, ports.docs];
             let servers = FUNCTIONS.iter().zip(&prepared.programs.functions).zip(ports);
             let server = |((name, program), port): ((&&'static str, &PathBuf), u16)| {
-                let mut environment = self.environment.clone();
-                environment.extend([("PORT", port.to_string()), ("WEIR_HOST", "127.0.0.1".to_owned())]);
-                self.spec(name, program.clone(), Vec::new(), environment, grace)
+                let mut variables = environment::of(name, &self.environment);
+                variables.extend([("PORT", port.to_string()), ("WEIR_HOST", "127.0.0.1".to_owned())]);
+                self.spec(name, program.clone(), Vec::new(), variables, grace)
             };
             return servers.map(server).collect();
         };
@@ -411,11 +413,18 @@ impl Running {
     ) -> Spec {
         environment.push((processes::MARK, self.state.id.clone()));
         let folder = self.plan.project.root().to_owned();
+        // cargo-lambda has one environment for all functions.
+        let withheld = if name == WATCHER {
+            Vec::new()
+        } else {
+            environment::withheld(name)
+        };
         Spec {
             name,
             program,
             args,
             environment,
+            withheld,
             folder,
             log: PathBuf::new(),
             grace,
@@ -436,6 +445,7 @@ impl Running {
         let applied = migrator
             .apply(&migrations, |_| ())
             .await
+            .map_err(migrate::in_full)
             .context("the migrations failed")?;
         step.done();
         for report in applied {

@@ -52,6 +52,7 @@ pub(crate) async fn clickhouse(weir: &Path, library: &Path, folder: &Path) -> an
             .iter()
             .map(|(name, value)| (*name, (*value).to_owned()))
             .collect(),
+        withheld: Vec::new(),
         folder: folder.to_owned(),
         log: log.clone(),
         grace: Duration::from_secs(15),

@@ -159,7 +159,9 @@ impl Engine {
             .as_mut()
             .and_then(|connection| connection.query(statement.as_bytes(), "Null", &[]).error())
         {
-            tracing::debug!(error, "a query could not be cancelled");
+            // Its words may quote a query.
+            let code = super::error::Exception::from_engine(&error).code;
+            tracing::debug!(code, "a query could not be cancelled");
         }
     }
 
