@@ -94,8 +94,8 @@ mod tests {
         let (stop, stopped) = oneshot::channel::<()>();
         let counting = under_way.clone();
         let run = async {
-            counting.count(async { drop(begun.send(())) }).await;
-            counting.count(async { drop(finished.await) }).await;
+            counting.count(async { begun.send(()).unwrap() }).await;
+            counting.count(async { finished.await.unwrap() }).await;
             panic!("the next would be asked for");
         };
         let stopping = async {

@@ -17,10 +17,7 @@ const LONG: Duration = Duration::from_secs(60);
 const SHORT: Duration = Duration::from_millis(50);
 
 /// A server that does that with each connection.
-async fn server<F: Future<Output = ()> + Send>(serve: fn(TcpStream) -> F) -> String
-where
-    F: 'static,
-{
+async fn server<F: Future<Output = ()> + Send + 'static>(serve: fn(TcpStream) -> F) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     tokio::spawn(async move {
