@@ -15,12 +15,13 @@ use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::Args;
 use super::api::error::ApiError;
-use super::api::{App, model, router, streams, validate};
+use super::api::{App, ROOM, model, router, streams, validate};
 use super::deliver::{Tuning, attempt};
 use super::faults::Faults;
 use super::stream::Registry;
@@ -53,6 +54,8 @@ pub(crate) struct Options {
     pub(crate) region: String,
     pub(crate) tuning: Tuning,
     pub(crate) faults: Faults,
+    /// Bytes of bodies that may be held at once.
+    pub(crate) room: usize,
 }
 
 impl Server {
@@ -79,6 +82,7 @@ impl Server {
             faults: options.faults,
             account: options.account,
             region: options.region,
+            room: Semaphore::new(options.room),
         });
         let stop = CancellationToken::new();
         let served = axum::serve(listener, router(Arc::clone(&app)));
@@ -175,6 +179,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
             ..Tuning::default()
         },
         faults: Faults::new(args.fail_put_percent, args.throttle_percent, args.seed),
+        room: ROOM,
     })
     .await?;
     if let (Some(stream), Some(url)) = (&args.stream, &args.endpoint_url) {
