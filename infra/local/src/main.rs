@@ -12,6 +12,7 @@ mod project;
 mod quarantine;
 mod replay;
 mod report;
+mod signals;
 mod test;
 mod tools;
 mod up;
