@@ -26,6 +26,7 @@ use super::deliver::{Tuning, attempt};
 use super::faults::Faults;
 use super::stream::Registry;
 use crate::project::Project;
+use crate::signals::Signals;
 
 /// How long calls that are under way may take to be answered when the program ends.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
@@ -164,8 +165,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         None => Project::find()?.data("firehose"),
     };
     // Before the ready line, so that whoever has read it can stop the program cleanly.
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut signals = Signals::listen()?;
     // Its default is to end the program. Heard, a write beyond the limit of file sizes fails like one to a full disk.
     let _too_large = signal(SignalKind::from_raw(SIGXFSZ))?;
     let server = Server::start(Options {
@@ -192,13 +192,10 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         server.address,
         data.display()
     );
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
+    let asked = signals.asked().await;
     tracing::info!("stopping");
     server.stop().await?;
-    Ok(ExitCode::SUCCESS)
+    Ok(asked.into())
 }
 
 /// The endpoint's configuration from the flags; what is not given is AWS's default, or stays as it is.
