@@ -28,6 +28,12 @@ use tokio_util::sync::CancellationToken;
 use self::count::Count;
 use crate::{project::Project, report, signals::Signals, tools, up};
 
+/// The variable that marks whatever the tests start, whoever its parent is by now.
+const MARK: &str = "WEIR_TEST_RUN";
+
+/// How long the tests' runner may take to end its tests when a signal asks.
+const GRACE: Duration = Duration::from_secs(20);
+
 /// Arguments of the command.
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -75,12 +81,6 @@ struct Bench {
     stop: CancellationToken,
 }
 
-/// The variable that marks whatever the tests start, whoever its parent is by now.
-const MARK: &str = "WEIR_TEST_RUN";
-
-/// How long the tests' runner may take to end its tests when a signal asks.
-const GRACE: Duration = Duration::from_secs(20);
-
 /// Runs the command. When a signal asks, the tests are told to end; what they leave behind is ended here.
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let (mut signals, stop) = (Signals::listen_to_hangup()?, CancellationToken::new());
@@ -100,9 +100,9 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
 }
 
 async fn all(args: Args, stop: CancellationToken) -> anyhow::Result<ExitCode> {
+    let began = Instant::now();
     let prepared = stop.run_until_cancelled(prepare(args, stop.clone())).await;
     let (bench, parts) = prepared.context("stopped before the tests")??;
-    let began = Instant::now();
     let mut counts = Vec::new();
     for part in parts {
         let since = Instant::now();
