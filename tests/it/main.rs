@@ -14,6 +14,7 @@
 )]
 
 mod endpoint;
+mod held;
 mod process;
 mod sql;
 mod stack;
@@ -26,6 +27,8 @@ mod crash;
 mod docs;
 mod engine;
 mod firehose;
+mod interrupted;
+mod lambda;
 mod loader;
 mod pipeline;
 mod quarantine;

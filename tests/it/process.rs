@@ -148,13 +148,13 @@ impl Service {
         Ok(())
     }
 
-    /// SIGTERM: must end by itself, with exit code 0.
+    /// SIGTERM: must end by itself, with the exit code that says so.
     pub async fn stop(mut self) -> anyhow::Result<()> {
         kill_process(self.pid()?, Signal::TERM)?;
         let status = tokio::time::timeout(PATIENCE, self.child.wait())
             .await
             .context("did not stop on SIGTERM")??;
-        ensure!(status.success(), "ended with {status} on SIGTERM");
+        ensure!(status.code() == Some(143), "ended with {status} on SIGTERM");
         Ok(())
     }
 }

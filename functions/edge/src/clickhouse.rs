@@ -1,5 +1,6 @@
 //! The configured ClickHouse client, and what its failures mean.
 
+mod connect;
 mod exception;
 mod said;
 
@@ -13,6 +14,10 @@ use crate::config::Reader;
 
 pub use exception::Exception;
 pub use said::Said;
+
+/// How long ClickHouse may take to accept a connection: an address that swallows what is sent to it must not cost all of
+/// the time that a retry would have had.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Longest wait for one piece of a request to leave.
 pub const SEND_TIMEOUT: Duration = Duration::from_secs(10);
@@ -43,8 +48,12 @@ impl ClickHouseConfig {
 
     /// A client. Connects when it is first used; clones share its connections.
     pub fn client(&self) -> Client {
-        let client = Client::default()
-            .with_url(&self.url)
+        self.client_within(CONNECT_TIMEOUT)
+    }
+
+    /// As [`ClickHouseConfig::client`], with that long to connect.
+    pub fn client_within(&self, connect: Duration) -> Client {
+        let client = connect::client(&self.url, connect)
             .with_user(&self.user)
             .with_database(&self.database);
         match self.password.expose_secret() {

@@ -20,6 +20,7 @@ pub mod respond;
 pub mod route;
 mod serve;
 pub mod server;
+mod under_way;
 
 pub use function::{Failure, Function, answer, chain};
 pub use lambda_http::aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};

@@ -5,13 +5,16 @@ use std::io::Write;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use lambda_http::tower::util::MapFutureLayer;
 use lambda_http::{Request, service_fn};
-use lambda_runtime::{Diagnostic, LambdaEvent};
+use lambda_runtime::layers::TracingLayer;
+use lambda_runtime::{Diagnostic, LambdaEvent, Runtime};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::config::{self, ConfigError, Lookup};
 use crate::function::{Function, answer};
+use crate::under_way::UnderWay;
 use crate::{logging, server};
 
 /// Set inside Lambda, and by `cargo lambda watch`.
@@ -30,7 +33,7 @@ enum Stopped {
     Lambda(#[source] lambda_http::Error),
 }
 
-/// Runs a function until it is told to stop: in Lambda when `AWS_LAMBDA_RUNTIME_API` is set, else as a plain server. What
+/// Runs a function until it is told to stop (SIGTERM, SIGINT), and finishes what is under way then: in Lambda when `AWS_LAMBDA_RUNTIME_API` is set, else as a plain server. What
 /// is wrong with the configuration is one line on stderr and exit code 2.
 pub fn serve<F: Function>() -> ExitCode {
     match run::<F>(&config::env) {
@@ -44,7 +47,7 @@ pub fn serve<F: Function>() -> ExitCode {
     }
 }
 
-/// Runs a function that is invoked with events instead of requests, until Lambda stops it. What is wrong with the
+/// Runs a function that is invoked with events instead of requests, until it is told to stop. What is wrong with the
 /// configuration is one line on stderr and exit code 2.
 pub fn serve_invocations<C, S, E, A, X>(
     from_lookup: fn(&Lookup<'_>) -> Result<C, S>,
@@ -80,7 +83,13 @@ where
     // The runtime logs the `Debug` print of what it is given, and so it gets what the invoker sees.
     let handler =
         lambda_runtime::service_fn(|event| async { handle(context, event).await.map_err(Into::<Diagnostic>::into) });
-    match runtime.block_on(lambda_runtime::run(handler)) {
+    let under_way = UnderWay::new();
+    let counting = under_way.clone();
+    let run = Runtime::new(handler)
+        .layer(TracingLayer::new())
+        .layer(MapFutureLayer::new(move |invocation| counting.count(invocation)))
+        .run();
+    match runtime.block_on(under_way.drive(run)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(1, &Stopped::Lambda(error)),
     }
@@ -101,9 +110,14 @@ fn run<F: Function>(lookup: &Lookup<'_>) -> Result<(), Stopped> {
             let function = Arc::clone(&function);
             async move { Ok::<_, lambda_http::Error>(answer(&*function, request).await) }
         });
-        return runtime
-            .block_on(lambda_http::run_concurrent(handler))
-            .map_err(Stopped::Lambda);
+        let under_way = UnderWay::new();
+        let counting = under_way.clone();
+        // As `lambda_http::run_concurrent`, with the outermost layer around each invocation and its answer.
+        let run = lambda_http::runtime_concurrent(handler)
+            .layer(TracingLayer::new())
+            .layer(MapFutureLayer::new(move |invocation| counting.count(invocation)))
+            .run_concurrent();
+        return runtime.block_on(under_way.drive(run)).map_err(Stopped::Lambda);
     }
     let server = server::ServerConfig::from_lookup(lookup);
     let (function, server) = match (function, server) {

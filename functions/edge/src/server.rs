@@ -57,7 +57,7 @@ const DISCARD_TIMEOUT: Duration = Duration::from_secs(5);
 const FIRST_READ_BYTES: u64 = 64 * 1024;
 
 /// How long requests under way may take after a signal to stop.
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+pub(crate) const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Where the server listens.
 #[derive(Debug, Clone, PartialEq, Eq)]

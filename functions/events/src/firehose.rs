@@ -35,6 +35,12 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a whole request may spend on Firehose.
 const MAX_BUDGET: Duration = Duration::from_secs(10);
 
+/// Why records are not even offered.
+const NO_TIME: &str = "no time was left";
+
+/// With less time than this no call is begun: its answer would hardly come, and its records might be stored all the same.
+const MIN_CALL: Duration = Duration::from_millis(20);
+
 /// Which stream, as whom.
 #[derive(Debug, Clone)]
 pub struct FirehoseConfig {
@@ -70,13 +76,13 @@ impl FirehoseConfig {
 #[derive(Debug, thiserror::Error)]
 pub enum PutError {
     /// Firehose throttles, fails or cannot be reached: the same may work later.
-    #[error("{} record(s) not stored after {attempts} attempt(s), the last refused with {reason}", not_stored.len())]
+    #[error("{} record(s) not stored after {attempts} attempt(s): {reason}", not_stored.len())]
     Unavailable {
         /// The records that are not known to be stored, as indexes into what was to be put.
         not_stored: Vec<usize>,
         /// How often the last of them was offered.
         attempts: u32,
-        /// The last refusal.
+        /// The last refusal, or that there was no time.
         reason: String,
     },
     /// Firehose will refuse this until somebody changes the set-up.
@@ -126,17 +132,20 @@ impl Firehose {
         let give_up_at = Instant::now() + budget.min(MAX_BUDGET);
         let blobs: Vec<Blob> = records.into_iter().map(|record| Blob::new(record.data)).collect();
         let mut waiting: Vec<usize> = (0..blobs.len()).collect();
-        let mut reason = String::new();
+        let mut reason = NO_TIME.to_owned();
         for attempt in 1..=MAX_ATTEMPTS {
+            let pause = match attempt {
+                1 => Duration::ZERO,
+                _ => jittered(FIRST_BACKOFF * 2_u32.pow(attempt - 2)),
+            };
+            if Instant::now() + pause + MIN_CALL > give_up_at {
+                return Err(PutError::Unavailable {
+                    not_stored: waiting,
+                    attempts: attempt - 1,
+                    reason,
+                });
+            }
             if attempt > 1 {
-                let pause = jittered(FIRST_BACKOFF * 2_u32.pow(attempt - 2));
-                if Instant::now() + pause >= give_up_at {
-                    return Err(PutError::Unavailable {
-                        not_stored: waiting,
-                        attempts: attempt - 1,
-                        reason,
-                    });
-                }
                 tracing::warn!(
                     records = waiting.len(),
                     attempt,
@@ -149,6 +158,11 @@ impl Firehose {
             for call in calls(waiting.iter().map(|index| blobs[*index].as_ref().len())) {
                 let members = &waiting[call];
                 let left = give_up_at.saturating_duration_since(Instant::now());
+                if left < MIN_CALL {
+                    reason = NO_TIME.to_owned();
+                    refused.extend_from_slice(members);
+                    continue;
+                }
                 match self
                     .call(members.iter().map(|index| blobs[*index].clone()), left)
                     .await?

@@ -24,7 +24,8 @@ pub async fn handle(context: &Context, request: Request) -> Result<Response<Body
     let now = (context.now)();
     let intake = intake::read(&request, keep, now, context.new_id)?;
     match keep {
-        Keep::Lines => store(context, intake, deadline::remaining(&request, now)).await,
+        // Reading a large request has taken its time.
+        Keep::Lines => store(context, intake, deadline::remaining(&request, (context.now)())).await,
         Keep::Shown => Ok(show(&intake)),
     }
 }

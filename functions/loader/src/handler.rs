@@ -23,7 +23,7 @@ const MAX_MESSAGE_CHARS: usize = 8192;
 pub async fn handle(context: &Context, request: Request) -> Response<Body> {
     let now = (context.now)();
     let header_id = header(request.headers(), REQUEST_ID).unwrap_or_default().to_owned();
-    match deliver(context, &request, now).await {
+    match deliver(context, &request).await {
         Ok(request_id) => reply(StatusCode::OK, &request_id, now, None),
         Err(error) => {
             log(&error, &header_id);
@@ -33,7 +33,7 @@ pub async fn handle(context: &Context, request: Request) -> Response<Body> {
 }
 
 /// Checks the delivery, inserts its rows, and returns its request id.
-async fn deliver(context: &Context, request: &Request, now: Timestamp) -> Result<String, Error> {
+async fn deliver(context: &Context, request: &Request) -> Result<String, Error> {
     let headers = request.headers();
     // First of all, and in the same time wherever the first difference is.
     let key = headers.get(ACCESS_KEY).map(|key| key.as_bytes()).unwrap_or_default();
@@ -52,7 +52,8 @@ async fn deliver(context: &Context, request: &Request, now: Timestamp) -> Result
         return Err(Error::TwoRequestIds);
     }
     let lines = delivery.lines();
-    let budget = deadline::remaining(request, now);
+    // Reading a large delivery has taken its time.
+    let budget = deadline::remaining(request, (context.now)());
     if budget.is_zero() {
         return Err(Error::NoTime);
     }

@@ -13,6 +13,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use clickhouse::Client;
+use clickhouse::error::Error;
+use clickhouse::insert_formatted::InsertFormatted;
 use edge::clickhouse::{SEND_TIMEOUT, WarehouseError, within};
 use event_model::Row;
 use twox_hash::XxHash3_128;
@@ -29,6 +31,9 @@ pub const MAX_REFUSED: usize = 100;
 
 /// How much is handed to the connection at a time.
 const CHUNK_BYTES: usize = 1 << 20;
+
+/// How long an answer is looked for that came before everything was sent.
+const ANSWERED_ALREADY: Duration = Duration::from_millis(50);
 
 /// A line that cannot be a row.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -201,6 +206,7 @@ pub(crate) fn token(table: &str, block: &[u8]) -> String {
     format!("weir-{table}-{:032x}", XxHash3_128::oneshot(block))
 }
 
+/// Inserts one block under its token, in at most `limit`.
 pub(crate) async fn send(
     client: &Client,
     statement: &str,
@@ -208,9 +214,21 @@ pub(crate) async fn send(
     token: &str,
     limit: Duration,
 ) -> Result<(), WarehouseError> {
+    send_steadily(client, statement, block, token, SEND_TIMEOUT, limit).await
+}
+
+/// As [`send`], with that long for each piece to leave.
+async fn send_steadily(
+    client: &Client,
+    statement: &str,
+    block: Bytes,
+    token: &str,
+    piece: Duration,
+    limit: Duration,
+) -> Result<(), WarehouseError> {
     let mut insert = client
         .insert_formatted_with(statement)
-        .with_timeouts(Some(SEND_TIMEOUT), Some(limit))
+        .with_timeouts(Some(piece), Some(limit))
         // A server may be set to gather inserts, which forgets tokens.
         .with_setting("async_insert", "0")
         .with_setting("insert_deduplicate", "1")
@@ -222,13 +240,27 @@ pub(crate) async fn send(
         .with_setting("input_format_native_allow_types_conversion", "1");
     within(limit, async {
         for start in (0..block.len()).step_by(CHUNK_BYTES) {
-            insert
-                .send(block.slice(start..block.len().min(start + CHUNK_BYTES)))
-                .await?;
+            let chunk = block.slice(start..block.len().min(start + CHUNK_BYTES));
+            match insert.send(chunk).await {
+                Ok(()) => {}
+                Err(broken @ (Error::Network(_) | Error::TimedOut)) => {
+                    return Err(said(insert).await.unwrap_or(broken));
+                }
+                Err(error) => return Err(error),
+            }
         }
         insert.end().await
     })
     .await
+}
+
+/// What ClickHouse said before it had all of an insert: it then reads no further, and that is all that sending shows.
+async fn said(insert: InsertFormatted) -> Option<Error> {
+    let answer = tokio::time::timeout(ANSWERED_ALREADY, insert.end()).await;
+    answer
+        .ok()?
+        .err()
+        .filter(|error| matches!(error, Error::BadResponse(_)))
 }
 
 #[cfg(test)]

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use edge::clickhouse::Said;
 
+use crate::migrator::Begun;
+
 /// The files are not a proper sequence. Found before any server is asked.
 #[derive(Debug, thiserror::Error)]
 pub enum SetError {
@@ -142,20 +144,25 @@ pub enum MigrateError {
     },
     /// A statement of a migration failed. What came before it in the file has happened.
     #[error(
-        "{file}: statement {statement} of {statements} failed, nothing after it ran: {message}\n  {first_line}\n\
-         Repair the cause (this file may still be edited) and run again: it starts from its first statement"
+        "{}: statement {} of {} failed, nothing after it ran: {message}\n  {}\n\
+         Repair the cause (this file may still be edited) and run again: it starts from its first statement",
+        begun.file, begun.statement, begun.statements, begun.first_line
     )]
     Statement {
-        /// The file's name.
-        file: String,
-        /// Counted from 1.
-        statement: usize,
-        /// How many the file has.
-        statements: usize,
-        /// The statement's first line.
-        first_line: String,
+        /// Which.
+        begun: Begun,
         /// ClickHouse's message.
         message: Said,
+    },
+    /// The invocation's time was over. What came before the statement in the file has happened.
+    #[error(
+        "no time was left: {} was under way, and whether ClickHouse ends it is not known. Run again: what was recorded as \
+         applied stays so, and the file starts from its first statement",
+        under_way.as_ref().map_or_else(|| "no migration".to_owned(), ToString::to_string)
+    )]
+    NoTime {
+        /// The statement that was begun last; none when it was only asked what is applied.
+        under_way: Option<Begun>,
     },
     /// The migrator's own bookkeeping failed.
     #[error("{doing} failed: {message}")]
@@ -189,6 +196,7 @@ impl MigrateError {
             | MigrateError::Renamed { .. }
             | MigrateError::Missing { .. }
             | MigrateError::OutOfOrder { .. }
+            | MigrateError::NoTime { .. }
             | MigrateError::Unreachable { .. } => self.to_string(),
         }
     }

@@ -22,5 +22,5 @@ pub mod sql;
 pub use embedded::embedded;
 pub use error::{MigrateError, SetError, SqlError};
 pub use history::Applied;
-pub use migrator::{Migrator, Plan, Planned, Report};
+pub use migrator::{Begun, Migrator, Plan, Planned, Progress, Report};
 pub use set::{Migration, MigrationSet};

@@ -1,5 +1,6 @@
 //! Compares the files with a server and applies what is missing.
 
+use std::fmt;
 use std::time::{Duration, Instant};
 
 use clickhouse::Client;
@@ -56,6 +57,40 @@ pub struct Report {
     pub duration_ms: u64,
 }
 
+/// A statement that this run has begun.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Begun {
+    /// The file's name.
+    pub file: String,
+    /// Which of its statements, counted from 1.
+    pub statement: usize,
+    /// How many it has.
+    pub statements: usize,
+    /// The statement's first line.
+    pub first_line: String,
+}
+
+impl fmt::Display for Begun {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Begun {
+            file,
+            statement,
+            statements,
+            first_line,
+        } = self;
+        write!(out, "{file}, statement {statement} of {statements} ({first_line})")
+    }
+}
+
+/// How far a run is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Progress {
+    /// A statement is sent.
+    Begun(Begun),
+    /// A file is applied, and recorded.
+    Applied(Report),
+}
+
 impl Migrator {
     /// `client` has the URL, the user and the password; its database is not used. `address` is the URL again, for
     /// messages. `database` is made when it is missing.
@@ -101,11 +136,11 @@ impl Migrator {
     }
 
     /// Applies every pending file, oldest first, and records each when its last statement has passed. `progress` hears
-    /// of each. Returns what was applied; stops at the first statement that fails.
+    /// of each, and of each statement before it is sent. Returns what was applied; stops at the first statement that fails.
     pub async fn apply(
         &self,
         set: &MigrationSet,
-        mut progress: impl FnMut(&Report),
+        mut progress: impl FnMut(Progress),
     ) -> Result<Vec<Report>, MigrateError> {
         let plan = self.plan(set).await?;
         // The database may not be there yet, and a client that names a missing one is refused.
@@ -118,28 +153,34 @@ impl Migrator {
         let inside = self.client.clone().with_database(self.target.database());
         let mut reports = Vec::new();
         for file in &plan.pending {
-            let report = self.apply_one(&inside, file).await?;
-            progress(&report);
+            let report = self.apply_one(&inside, file, &mut progress).await?;
+            progress(Progress::Applied(report.clone()));
             reports.push(report);
         }
         Ok(reports)
     }
 
-    async fn apply_one(&self, client: &Client, file: &Planned) -> Result<Report, MigrateError> {
+    async fn apply_one(
+        &self,
+        client: &Client,
+        file: &Planned,
+        progress: &mut impl FnMut(Progress),
+    ) -> Result<Report, MigrateError> {
         let started = Instant::now();
         for (index, statement) in file.statements.iter().enumerate() {
-            execute(client, statement)
-                .await
-                .map_err(|error| match self.unreachable(&error) {
-                    Some(unreachable) => unreachable,
-                    None => MigrateError::Statement {
-                        file: file.name.clone(),
-                        statement: index + 1,
-                        statements: file.statements.len(),
-                        first_line: statement.lines().next().unwrap_or_default().to_owned(),
-                        message: Said::from(&error),
-                    },
-                })?;
+            let begun = Begun {
+                file: file.name.clone(),
+                statement: index + 1,
+                statements: file.statements.len(),
+                first_line: statement.lines().next().unwrap_or_default().to_owned(),
+            };
+            progress(Progress::Begun(begun.clone()));
+            execute(client, statement).await.map_err(|error| {
+                self.unreachable(&error).unwrap_or_else(|| MigrateError::Statement {
+                    begun,
+                    message: Said::from(&error),
+                })
+            })?;
         }
         let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         let statements = u32::try_from(file.statements.len()).unwrap_or(u32::MAX);

@@ -5,6 +5,8 @@ use std::time::Duration;
 use clickhouse::Client;
 use edge::clickhouse::{ClickHouseConfig, WarehouseError};
 use edge::config::{ConfigError, Lookup, Reader};
+use edge::deadline;
+use jiff::Timestamp;
 use lambda_runtime::{Diagnostic, LambdaEvent};
 use serde::Deserialize;
 
@@ -12,7 +14,7 @@ use crate::object::{Contents, ObjectError};
 use crate::s3::{S3, S3Config, S3Error};
 use crate::store::{self, Outcome};
 
-/// How long one delivery of an object may take to store.
+/// How long one delivery of an object may take to store, where no deadline comes before.
 pub const DELIVERY_LIMIT: Duration = Duration::from_secs(60);
 
 /// What every invocation shares.
@@ -21,6 +23,8 @@ pub struct Context {
     pub s3: S3,
     /// Where rows go.
     pub clickhouse: Client,
+    /// The current instant.
+    pub now: fn() -> Timestamp,
 }
 
 impl Context {
@@ -32,6 +36,7 @@ impl Context {
         Ok(Context {
             s3: S3::new(&s3),
             clickhouse: clickhouse.client(),
+            now: edge::clock::now,
         })
     }
 }
@@ -93,6 +98,14 @@ pub enum ReplayError {
     /// ClickHouse did not take it.
     #[error(transparent)]
     Warehouse(#[from] WarehouseError),
+    /// Lambda's deadline is near.
+    #[error("no time was left for s3://{bucket}/{key}: invoked again, it goes on, and what is stored is recognised")]
+    NoTime {
+        /// The bucket.
+        bucket: String,
+        /// The object that was under way.
+        key: String,
+    },
 }
 
 impl From<ReplayError> for Diagnostic {
@@ -104,31 +117,46 @@ impl From<ReplayError> for Diagnostic {
     }
 }
 
-/// Replays each object of the event.
+/// Replays each object of the event, as far as the time goes that Lambda gives.
 pub async fn handle(context: &Context, event: LambdaEvent<S3Event>) -> Result<Outcome, ReplayError> {
+    let over = tokio::time::Instant::now() + deadline::remaining_of_invocation(event.context.deadline, (context.now)());
     let mut total = Outcome::default();
     for record in event.payload.records {
         let (bucket, key) = (record.s3.bucket.name, form_decoded(&record.s3.object.key));
-        let content = context.s3.get(&bucket, &key).await?;
-        let contents = match Contents::read(&content) {
-            Ok(contents) => contents,
-            Err(source) => return Err(ReplayError::Object { bucket, key, source }),
+        // First of all: what cannot be ended is not begun.
+        let replayed = match over.checked_duration_since(tokio::time::Instant::now()) {
+            None | Some(Duration::ZERO) => None,
+            Some(_) => tokio::time::timeout_at(over, replay(context, &bucket, &key)).await.ok(),
         };
-        for wrong in &contents.undecodable {
-            tracing::error!(bucket, key, line = wrong.line, why = wrong.why, "not replayed");
+        match replayed {
+            Some(outcome) => total.add(outcome?),
+            None => return Err(ReplayError::NoTime { bucket, key }),
         }
-        let name = format!("s3://{bucket}/{key}");
-        let outcome = store::store(&context.clickhouse, contents, &name, DELIVERY_LIMIT).await?;
-        let Outcome {
-            records,
-            rows,
-            quarantined,
-            undecodable,
-        } = outcome;
-        tracing::info!(bucket, key, records, rows, quarantined, undecodable, "replayed");
-        total.add(outcome);
     }
     Ok(total)
+}
+
+/// Replays one object.
+async fn replay(context: &Context, bucket: &str, key: &str) -> Result<Outcome, ReplayError> {
+    let content = context.s3.get(bucket, key).await?;
+    let contents = Contents::read(&content).map_err(|source| ReplayError::Object {
+        bucket: bucket.to_owned(),
+        key: key.to_owned(),
+        source,
+    })?;
+    for wrong in &contents.undecodable {
+        tracing::error!(bucket, key, line = wrong.line, why = wrong.why, "not replayed");
+    }
+    let name = format!("s3://{bucket}/{key}");
+    let outcome = store::store(&context.clickhouse, contents, &name, DELIVERY_LIMIT).await?;
+    let Outcome {
+        records,
+        rows,
+        quarantined,
+        undecodable,
+    } = outcome;
+    tracing::info!(bucket, key, records, rows, quarantined, undecodable, "replayed");
+    Ok(outcome)
 }
 
 /// Resolves `+` and `%xx`; what is no escape stays.
@@ -152,45 +180,4 @@ fn form_decoded(key: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn keys_are_decoded() {
-        for (key, expected) in [
-            ("a/b+c%3D1%C3%A9.gz", "a/b c=1\u{e9}.gz"),
-            ("%", "%"),
-            ("%4", "%4"),
-            ("%zz", "%zz"),
-            ("", ""),
-        ] {
-            assert_eq!(form_decoded(key), expected, "{key}");
-        }
-    }
-
-    #[test]
-    fn an_event_of_s3_is_read() {
-        let event = r#"{"Records":[{"eventVersion":"2.1","eventSource":"aws:s3","awsRegion":"us-east-1",
-            "eventTime":"1970-01-01T00:00:00.000Z","eventName":"ObjectCreated:Put","s3":{"s3SchemaVersion":"1.0",
-            "bucket":{"name":"b","arn":"arn:aws:s3:::b"},"object":{"key":"k","size":1,"eTag":"e","sequencer":"0"}}}]}"#;
-        let event: S3Event = serde_json::from_str(event).unwrap();
-        assert_eq!(
-            (
-                event.records[0].s3.bucket.name.as_str(),
-                event.records[0].s3.object.key.as_str()
-            ),
-            ("b", "k")
-        );
-        let test: S3Event = serde_json::from_str(r#"{"Service":"Amazon S3","Event":"s3:TestEvent"}"#).unwrap();
-        assert!(test.records.is_empty());
-    }
-
-    #[test]
-    fn what_is_wrong_with_the_environment_is_said_at_once() {
-        let error = Context::from_lookup(&|_| None).err().unwrap().to_string();
-        assert!(
-            error.contains("CLICKHOUSE_URL") && error.contains("AWS_REGION"),
-            "{error}"
-        );
-    }
-}
+mod tests;

@@ -20,6 +20,12 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long it may take for the next bytes.
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// How long a call may take with all its attempts: until the first bytes, for an object.
+const CALL_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How long an object may take as a whole, where no deadline comes before.
+const OBJECT_TIMEOUT: Duration = Duration::from_secs(5 * 60);
+
 /// Attempts for each call, the first included.
 const ATTEMPTS: u32 = 4;
 
@@ -145,6 +151,22 @@ impl S3 {
 
     /// The content of an object.
     pub async fn get(&self, bucket: &str, key: &str) -> Result<Vec<u8>, S3Error> {
+        self.get_within(OBJECT_TIMEOUT, bucket, key).await
+    }
+
+    async fn get_within(&self, limit: Duration, bucket: &str, key: &str) -> Result<Vec<u8>, S3Error> {
+        tokio::time::timeout(limit, self.read(bucket, key))
+            .await
+            .unwrap_or_else(|_| {
+                Err(S3Error::Unreachable {
+                    bucket: bucket.to_owned(),
+                    key: key.to_owned(),
+                    reason: format!("not all of it came within {limit:?}"),
+                })
+            })
+    }
+
+    async fn read(&self, bucket: &str, key: &str) -> Result<Vec<u8>, S3Error> {
         let answer = self.client.get_object().bucket(bucket).key(key).send().await;
         let mut answer = answer.map_err(|error| failure(bucket, key, &error))?;
         let mut content = Vec::new();
@@ -216,6 +238,7 @@ fn client(config: &S3Config) -> Client {
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(CONNECT_TIMEOUT)
         .read_timeout(READ_TIMEOUT)
+        .operation_timeout(CALL_TIMEOUT)
         .build();
     let mut builder = aws_sdk_s3::Config::builder()
         .behavior_version(BehaviorVersion::v2026_01_12())
@@ -228,4 +251,39 @@ fn client(config: &S3Config) -> Client {
         builder = builder.endpoint_url(url).force_path_style(true);
     }
     Client::from_conf(builder.build())
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    /// The client's own timeouts end with the first bytes of an answer.
+    #[tokio::test]
+    async fn an_object_that_never_ends_is_given_up() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let _ = stream.read(&mut [0; 4096]).await;
+            let _ = stream
+                .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhalf")
+                .await;
+            std::future::pending::<()>().await;
+        });
+        let lookup = |key: &str| {
+            Some(if key == "AWS_ENDPOINT_URL_S3" {
+                url.clone()
+            } else {
+                "x".to_owned()
+            })
+        };
+        let s3 = S3::new(&S3Config::read(&mut Reader::new(&lookup)));
+        let error = s3.get_within(Duration::from_millis(300), "b", "k").await.unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "S3 did not answer for s3://b/k: not all of it came within 300ms"
+        );
+    }
 }

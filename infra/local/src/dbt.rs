@@ -1,5 +1,6 @@
 //! `weir dbt`: dbt in its managed environment, on the warehouse that the rest of Weir uses.
 
+use std::io::IsTerminal as _;
 use std::path::Path;
 use std::process::{ExitCode, ExitStatus};
 
@@ -8,6 +9,8 @@ use secrecy::ExposeSecret as _;
 use tokio::process::Command;
 
 use crate::project::Project;
+use crate::report;
+use crate::signals::{Asked, Signals};
 use crate::tools;
 use crate::warehouse::{WarehouseArgs, parse_url};
 
@@ -29,12 +32,21 @@ pub(crate) struct Args {
     cluster: String,
 }
 
-/// Runs the command; its exit code is dbt's.
+/// Runs the command; its exit code is dbt's, unless a signal asked it to end.
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let project = Project::find()?;
     let clickhouse = args.warehouse.config(&project)?;
     let address = Address::parse(&clickhouse.url)?;
-    let environment = tools::dbt_environment(&project).await?;
+    let mut signals = Signals::listen()?;
+    let environment = match signals.or(tools::dbt_environment(&project)).await {
+        Ok(environment) => environment?,
+        Err(asked) => {
+            report::say(format!(
+                "{asked} before dbt was there: the next time installs what is missing"
+            ));
+            return Ok(asked.into());
+        }
+    };
     let mut command = command(&project, &environment);
     command
         .args(&args.args)
@@ -45,8 +57,15 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         .env("CLICKHOUSE_PASSWORD", clickhouse.password.expose_secret())
         .env("CLICKHOUSE_DATABASE", &clickhouse.database)
         .env("WEIR_CLUSTER", &args.cluster);
-    let status = wait(command).await?;
-    Ok(exit_code(status))
+    match wait(command, &mut signals).await? {
+        Ok(status) => Ok(exit_code(status)),
+        Err(asked) => {
+            report::say(format!(
+                "{asked}: dbt has ended; run the same again, it brings every model up to date"
+            ));
+            Ok(asked.into())
+        }
+    }
 }
 
 /// dbt on the project's `dbt/`, with all that it writes kept out of the checkout.
@@ -64,23 +83,34 @@ fn command(project: &Project, environment: &Path) -> Command {
     command
 }
 
-/// Runs dbt to its end. On Ctrl-C the terminal tells dbt too, which then cancels its queries: this process only waits.
-async fn wait(mut command: Command) -> anyhow::Result<ExitStatus> {
+/// Runs dbt to its end. A signal goes on to dbt as the SIGINT that it ends cleanly on, with its queries cancelled; then it is
+/// waited for, too.
+async fn wait(mut command: Command, signals: &mut Signals) -> anyhow::Result<Result<ExitStatus, Asked>> {
+    // In a terminal Ctrl-C reaches dbt by itself. Elsewhere it is in a group of its own, so that it hears of it once.
+    let told_by_terminal = std::io::stdin().is_terminal();
+    if !told_by_terminal {
+        command.process_group(0);
+    }
     let program = command.as_std().get_program().to_owned();
     let mut child = command
         .spawn()
         .with_context(|| format!("{} cannot be started", program.display()))?;
-    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-    loop {
-        tokio::select! {
-            status = child.wait() => return status.context("dbt's end cannot be awaited"),
-            interrupted = tokio::signal::ctrl_c() => interrupted?,
-            _ = terminate.recv() => interrupt(&child)?,
-        }
+    let asked = tokio::select! {
+        status = child.wait() => return Ok(Ok(status.context("dbt's end cannot be awaited")?)),
+        asked = signals.asked() => asked,
+    };
+    if !(told_by_terminal && asked == Asked::Interrupt) {
+        interrupt(&child)?;
     }
+    tokio::select! {
+        status = child.wait() => drop(status.context("dbt's end cannot be awaited")?),
+        // A second one is a hurry.
+        _ = signals.asked() => child.kill().await.context("dbt cannot be killed")?,
+    }
+    Ok(Err(asked))
 }
 
-/// Passes a SIGTERM on, as the SIGINT that dbt ends cleanly on.
+/// Sends SIGINT to dbt.
 fn interrupt(child: &tokio::process::Child) -> anyhow::Result<()> {
     let pid = child
         .id()

@@ -14,6 +14,7 @@ mod project;
 mod quarantine;
 mod replay;
 mod report;
+mod signals;
 mod status;
 mod test;
 mod tools;

@@ -1,13 +1,20 @@
 //! `weir migrate`: applies `migrations/`.
 
+use std::cell::RefCell;
+use std::convert::Infallible;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
-use ::migrate::{MigrateError, MigrationSet, Migrator, Plan, Report};
+use ::migrate::{Begun, MigrateError, MigrationSet, Migrator, Plan, Progress, Report};
 
 use crate::project::Project;
 use crate::report;
+use crate::signals::Signals;
 use crate::warehouse::WarehouseArgs;
+
+/// How often it is said which statement is waited for.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Arguments of the command.
 #[derive(clap::Args)]
@@ -52,17 +59,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     } else if args.dry_run {
         report::print(script(&migrator.plan(&migrations).await.map_err(in_full)?));
     } else {
-        let line = |done: &Report| {
-            format!(
-                "applied {} ({} statements, {} ms)",
-                done.name, done.statements, done.duration_ms
-            )
-        };
-        let progress = |done: &Report| report::print(line(done));
-        let reports = migrator.apply(&migrations, progress).await.map_err(in_full)?;
-        if reports.is_empty() {
-            report::print("nothing to apply");
-        }
+        return apply(&migrator, &migrations).await;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -70,6 +67,61 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
 /// The error for a terminal, with what ClickHouse said.
 pub(crate) fn in_full(error: MigrateError) -> anyhow::Error {
     anyhow::anyhow!(error.in_full())
+}
+
+/// Applies what is pending. A statement may take as long as it takes; it is said when that is long, and where a signal found
+/// the run.
+async fn apply(migrator: &Migrator, migrations: &MigrationSet) -> anyhow::Result<ExitCode> {
+    let under_way = RefCell::new(None);
+    let applying = migrator.apply(migrations, |progress| match progress {
+        Progress::Begun(begun) => drop(under_way.replace(Some((begun, Instant::now())))),
+        Progress::Applied(done) => {
+            under_way.take();
+            report::print(line(&done));
+        }
+    });
+    let mut signals = Signals::listen()?;
+    let applied = tokio::select! {
+        applied = signals.or(applying) => applied,
+        never = wait(&under_way) => match never {},
+    };
+    match applied {
+        Ok(reports) => {
+            if reports.map_err(in_full)?.is_empty() {
+                report::print("nothing to apply");
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(asked) => {
+            let place = under_way.take().map_or_else(
+                || "between two migrations".to_owned(),
+                |(begun, _)| format!("at {begun}, which ClickHouse may still end"),
+            );
+            report::say(format!(
+                "{asked} {place}: run the same again, it goes on with the first file that is not applied"
+            ));
+            Ok(asked.into())
+        }
+    }
+}
+
+fn line(done: &Report) -> String {
+    format!(
+        "applied {} ({} statements, {} ms)",
+        done.name, done.statements, done.duration_ms
+    )
+}
+
+/// Says what is waited for, again and again.
+async fn wait(under_way: &RefCell<Option<(Begun, Instant)>>) -> Infallible {
+    loop {
+        tokio::time::sleep(PATIENCE).await;
+        if let Some((begun, since)) = &*under_way.borrow()
+            && since.elapsed() >= PATIENCE
+        {
+            report::say(format!("{begun}: under way for {}", report::seconds(since.elapsed())));
+        }
+    }
 }
 
 /// A plan as one SQL script: what `--dry-run` prints can be given to clickhouse-client.

@@ -14,18 +14,25 @@ mod dbt;
 
 use std::{
     path::{Path, PathBuf},
-    process::{ExitCode, Stdio},
-    time::Instant,
+    process::{ExitCode, ExitStatus, Stdio},
+    time::{Duration, Instant},
 };
 
 use anyhow::Context as _;
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _},
-    process::Command,
+    process::{Child, Command},
 };
+use tokio_util::sync::CancellationToken;
 
 use self::count::Count;
-use crate::{project::Project, report, tools, up};
+use crate::{project::Project, report, signals::Signals, tools, up};
+
+/// The variable that marks whatever the tests start, whoever its parent is by now.
+const MARK: &str = "WEIR_TEST_RUN";
+
+/// How long the tests' runner may take to end its tests when a signal asks.
+const GRACE: Duration = Duration::from_secs(20);
 
 /// Arguments of the command.
 #[derive(clap::Args)]
@@ -70,12 +77,58 @@ struct Bench {
     clients: Option<tools::Clients>,
     nextest: bool,
     filter: Option<String>,
+    /// A signal has asked for the end.
+    stop: CancellationToken,
 }
 
-/// Runs the command.
+/// Runs the command. When a signal asks, the tests are told to end; what they leave behind is ended here.
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let project = Project::find()?;
+    let (mut signals, stop) = (Signals::listen_to_hangup()?, CancellationToken::new());
+    let mut tests = std::pin::pin!(all(args, stop.clone()));
+    let asked = tokio::select! {
+        done = &mut tests => return done,
+        asked = signals.asked() => asked,
+    };
+    stop.cancel();
+    // Not dropped: it has programs to end and to wait for. Whether the tests were good is not known.
+    let _ = tests.await;
+    up::sweep(MARK, &std::process::id().to_string()).await;
+    report::say(format!(
+        "{asked}: not all tests were run, and nothing that they started is left"
+    ));
+    Ok(asked.into())
+}
+
+async fn all(args: Args, stop: CancellationToken) -> anyhow::Result<ExitCode> {
     let began = Instant::now();
+    let prepared = stop.run_until_cancelled(prepare(args, stop.clone())).await;
+    let (bench, parts) = prepared.context("stopped before the tests")??;
+    let mut counts = Vec::new();
+    for part in parts {
+        let since = Instant::now();
+        report::say(format!("== {} tests", part.name()));
+        let count = match part {
+            Part::Rust | Part::E2e => bench.cargo(part).await?,
+            Part::Dbt => dbt::run(&bench).await?,
+        };
+        report::say(format!(
+            "== {} tests: {count} in {}",
+            part.name(),
+            report::seconds(since.elapsed())
+        ));
+        counts.push((part.name(), count));
+    }
+    report::print(count::summary(&counts, began.elapsed()));
+    Ok(if counts.iter().all(|(_, count)| count.is_good()) {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// Fetches and builds what the wanted parts need.
+async fn prepare(args: Args, stop: CancellationToken) -> anyhow::Result<(Bench, Vec<Part>)> {
+    let project = Project::find()?;
     let wanted = |part| args.only.is_none_or(|only| only == part);
     let library = match args.library {
         Some(path) => path,
@@ -100,31 +153,10 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         library,
         clients,
         filter: args.filter,
+        stop,
     };
-    let mut counts = Vec::new();
-    for part in [Part::Rust, Part::Dbt, Part::E2e]
-        .into_iter()
-        .filter(|part| wanted(*part))
-    {
-        let since = Instant::now();
-        report::say(format!("== {} tests", part.name()));
-        let count = match part {
-            Part::Rust | Part::E2e => bench.cargo(part).await?,
-            Part::Dbt => dbt::run(&bench).await?,
-        };
-        report::say(format!(
-            "== {} tests: {count} in {}",
-            part.name(),
-            report::seconds(since.elapsed())
-        ));
-        counts.push((part.name(), count));
-    }
-    report::print(count::summary(&counts, began.elapsed()));
-    Ok(if counts.iter().all(|(_, count)| count.is_good()) {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    let parts = [Part::Rust, Part::Dbt, Part::E2e];
+    Ok((bench, parts.into_iter().filter(|part| wanted(*part)).collect()))
 }
 
 impl Bench {
@@ -156,7 +188,10 @@ impl Bench {
         }
         // nextest takes the name as its own argument; cargo passes it to each test program.
         cargo.args(&self.filter);
-        cargo.env("WEIR_BIN", &self.weir).env("WEIR_LIBCHDB", &self.library);
+        cargo
+            .env("WEIR_BIN", &self.weir)
+            .env("WEIR_LIBCHDB", &self.library)
+            .env(MARK, std::process::id().to_string());
         if let Some(clients) = &self.clients {
             cargo
                 .env("WEIR_CLIENTS_PYTHON", &clients.python)
@@ -164,7 +199,7 @@ impl Bench {
                 .env("WEIR_CHROMIUM", &clients.chromium)
                 .env("WEIR_SCHEMATHESIS", &clients.schemathesis);
         }
-        let (success, output) = shown(&mut cargo).await?;
+        let (success, output) = shown(&mut cargo, &self.stop).await?;
         Ok(Count::of_cargo(&output).with_end(success))
     }
 }
@@ -179,8 +214,9 @@ async fn has_nextest() -> bool {
     probe.status().await.is_ok_and(|status| status.success())
 }
 
-/// Runs a command to its end. All that it prints is shown and given back.
-async fn shown(command: &mut Command) -> anyhow::Result<(bool, String)> {
+/// Runs a command to its end. All that it prints is shown and given back. When `stop` says so, it is told to end, waited for,
+/// and it is an error.
+async fn shown(command: &mut Command, stop: &CancellationToken) -> anyhow::Result<(bool, String)> {
     use std::io::IsTerminal as _;
     // A pipe is all that the runners see: say for them whether there is a terminal behind it.
     match std::io::stderr().is_terminal() {
@@ -191,23 +227,44 @@ async fn shown(command: &mut Command) -> anyhow::Result<(bool, String)> {
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
+        // Of its own: what a terminal's Ctrl-C tells is told here, once.
+        .process_group(0)
         .kill_on_drop(true);
     let program = Path::new(command.as_std().get_program()).display().to_string();
     let mut child = command
         .spawn()
         .with_context(|| format!("{program} cannot be started"))?;
     let (out, err) = (child.stdout.take(), child.stderr.take());
-    let (status, out, err) = tokio::join!(child.wait(), tee(out, std::io::stdout()), tee(err, std::io::stderr()));
+    let (status, out, err) = tokio::join!(
+        end(&mut child, stop),
+        tee(out, std::io::stdout(), stop),
+        tee(err, std::io::stderr(), stop)
+    );
+    anyhow::ensure!(!stop.is_cancelled(), "{program} was told to end");
     let status = status.with_context(|| format!("{program} was lost"))?;
     Ok((status.success(), out + "\n" + &err))
 }
 
-/// Copies as it comes, and keeps the copy.
-async fn tee(from: Option<impl AsyncRead + Unpin>, mut to: impl std::io::Write) -> String {
+/// Waits for a command's end, which comes by SIGTERM when `stop` says so, and if that is not enough by SIGKILL.
+async fn end(child: &mut Child, stop: &CancellationToken) -> std::io::Result<ExitStatus> {
+    if let Some(ended) = stop.run_until_cancelled(child.wait()).await {
+        return ended;
+    }
+    if let Some(pid) = child.id() {
+        up::terminate(pid);
+    }
+    match tokio::time::timeout(GRACE, child.wait()).await {
+        Ok(ended) => ended,
+        Err(_) => child.kill().await.and(child.wait().await),
+    }
+}
+
+/// Copies as it comes, and keeps the copy. Whoever is told to end may leave others behind that hold its output open.
+async fn tee(from: Option<impl AsyncRead + Unpin>, mut to: impl std::io::Write, stop: &CancellationToken) -> String {
     let mut copy = Vec::new();
     let mut buffer = vec![0; 16 * 1024];
     if let Some(mut from) = from {
-        while let Ok(length @ 1..) = from.read(&mut buffer).await {
+        while let Some(Ok(length @ 1..)) = stop.run_until_cancelled(from.read(&mut buffer)).await {
             let read = buffer.get(..length).unwrap_or_default();
             copy.extend_from_slice(read);
             // A terminal that is gone is no reason to stop testing.

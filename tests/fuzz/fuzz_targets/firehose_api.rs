@@ -28,7 +28,7 @@ use std::sync::{Arc, OnceLock};
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
-use firehose::api::{App, model, router, validate::validate};
+use firehose::api::{App, ROOM, model, router, validate::validate};
 use firehose::config::Destination;
 use firehose::faults::Faults;
 use firehose::stream::Registry;
@@ -69,6 +69,7 @@ fn server() -> &'static Server {
                 faults: Faults::new(0, 100, 0),
                 account: "000000000000".to_owned(),
                 region: "us-east-1".to_owned(),
+                room: tokio::sync::Semaphore::new(ROOM),
             }
         };
         let server = Server {

@@ -170,6 +170,51 @@ async fn no_budget_no_second_attempt() {
     assert!(matches!(error, PutError::Unavailable { attempts: 1, .. }), "{error}");
 }
 
+/// The fake's clock stands at 1715941231500.
+#[tokio::test]
+async fn no_time_no_call() {
+    for (deadline_ms, calls, expected) in [
+        (1_715_941_231_000, 0, 503),
+        (1_715_941_231_500, 0, 503),
+        // What is left is what an answer takes.
+        (1_715_941_232_000, 0, 503),
+        (1_715_941_232_010, 0, 503),
+        (1_715_941_241_500, 1, 200),
+        // What `cargo lambda watch` says.
+        (600_000, 1, 200),
+    ] {
+        let fake = Fake::start([]).await;
+        let body = format!("[{GOOD},{{}},{GOOD}]");
+        let (status, answer, headers) = fake.post_until(deadline_ms, &body).await;
+        assert_eq!(
+            (status, fake.calls().len()),
+            (expected, calls),
+            "{deadline_ms}: {answer}"
+        );
+        if expected == 503 {
+            assert_eq!(
+                (&answer["accepted"], &answer["not_stored"]),
+                (&json!(0), &json!([0, 2]))
+            );
+            assert_eq!(headers["retry-after"], "5");
+        }
+    }
+}
+
+/// Three calls are to be made, and the first is never answered: the others are not begun.
+#[tokio::test]
+async fn the_budget_is_for_all_calls() {
+    let fake = Fake::start([Plan::Hang]).await;
+    let records = (0..4).map(|_| packed(&"x".repeat(MAX_RECORD_BYTES))).collect();
+    let budget = std::time::Duration::from_millis(200);
+    let error = fake.context.firehose.put(records, budget).await.unwrap_err();
+    assert!(
+        matches!(&error, PutError::Unavailable { not_stored, attempts: 1, .. } if *not_stored == [0, 1, 2, 3]),
+        "{error}"
+    );
+    assert_eq!(fake.calls().len(), 1);
+}
+
 #[test]
 fn missing_settings_are_one_line() {
     let error = Context::from_lookup(&|_| None).err().unwrap().to_string();

@@ -1,5 +1,7 @@
 //! The handler against a small server that answers as ClickHouse does.
 
+mod silent;
+
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
@@ -37,8 +39,8 @@ fn delivery() -> String {
 /// What Firehose sends.
 const KEY: &str = "an-access-key-of-tests";
 
-/// Stands for a 500 with an exception that blames the data.
-const REFUSES_DATA: u16 = 999;
+/// An exception that blames the data.
+const REFUSES_DATA: u32 = 469;
 
 struct Fake {
     context: Context,
@@ -47,20 +49,20 @@ struct Fake {
 }
 
 impl Fake {
-    /// A ClickHouse that answers with these statuses, then with 200.
-    async fn start(statuses: impl IntoIterator<Item = u16>) -> Fake {
+    /// A ClickHouse that answers with these exceptions (0 is none), then with 200.
+    async fn start(exceptions: impl IntoIterator<Item = u32>) -> Fake {
         let inserts = Arc::new(Mutex::new(Vec::new()));
-        let statuses = Arc::new(Mutex::new(statuses.into_iter().collect::<VecDeque<u16>>()));
+        let exceptions = Arc::new(Mutex::new(exceptions.into_iter().collect::<VecDeque<u32>>()));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let shared = Arc::clone(&inserts);
         tokio::spawn(async move {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
-                let (shared, statuses) = (Arc::clone(&shared), Arc::clone(&statuses));
+                let (shared, exceptions) = (Arc::clone(&shared), Arc::clone(&exceptions));
                 tokio::spawn(hyper::server::conn::http1::Builder::new().serve_connection(
                     TokioIo::new(stream),
-                    service_fn(move |request| insert(Arc::clone(&shared), Arc::clone(&statuses), request)),
+                    service_fn(move |request| insert(Arc::clone(&shared), Arc::clone(&exceptions), request)),
                 ));
             }
         });
@@ -103,7 +105,7 @@ fn context(url: &str) -> Context {
 
 async fn insert(
     inserts: Arc<Mutex<Vec<(String, String)>>>,
-    statuses: Arc<Mutex<VecDeque<u16>>>,
+    exceptions: Arc<Mutex<VecDeque<u32>>>,
     request: hyper::Request<Incoming>,
 ) -> Result<hyper::Response<Full<Bytes>>, hyper::Error> {
     let (parts, body) = request.into_parts();
@@ -115,14 +117,10 @@ async fn insert(
         return Ok(hyper::Response::new(Full::default()));
     };
     inserts.lock().unwrap().push((parameter("query").unwrap(), token));
-    let status = statuses.lock().unwrap().pop_front().unwrap_or(200);
-    let (status, text) = match status {
-        200 => (200, ""),
-        REFUSES_DATA => (500, "Code: 469. DB::Exception: Constraint is violated at 'secret data'"),
-        _ => (
-            status,
-            "Code: 241. DB::Exception: Memory limit exceeded for 'secret data'",
-        ),
+    let exception = exceptions.lock().unwrap().pop_front().unwrap_or(0);
+    let (status, text) = match exception {
+        0 => (200, String::new()),
+        _ => (500, format!("Code: {exception}. DB::Exception: No, for 'secret data'")),
     };
     let mut response = hyper::Response::new(Full::new(Bytes::from(text)));
     *response.status_mut() = StatusCode::from_u16(status).unwrap();
@@ -179,20 +177,67 @@ async fn an_empty_delivery_is_delivered() {
     assert_eq!((status, fake.tables().len()), (200, 0));
 }
 
+/// What passes costs one insert: nothing is halved, nothing put aside, and Firehose delivers all of it again.
 #[tokio::test]
-async fn what_clickhouse_refuses_is_delivered_again() {
-    let fake = Fake::start([200, 500]).await;
-    let (status, body) = fake.deliver(post(), delivery()).await;
-    assert_eq!(status, 500);
-    assert_eq!(body["errorMessage"], "ClickHouse refused the rows with exception 241");
-    assert_eq!(body["requestId"], "r-1");
-    assert_eq!(fake.tables().len(), 2);
+async fn a_state_that_passes_is_delivered_again() {
+    for (what, exception) in [
+        ("no such column", 16),
+        ("unknown table", 60),
+        ("unknown database", 81),
+        ("timeout", 159),
+        ("read-only", 164),
+        ("too many simultaneous queries", 202),
+        ("too few live replicas", 285),
+        ("memory", 241),
+        ("too many parts", 252),
+        ("authentication", 516),
+        ("an exception of another age", 99_999),
+    ] {
+        let fake = Fake::start([exception]).await;
+        let (status, body) = fake.deliver(post(), delivery()).await;
+        assert_eq!(
+            (status, fake.tables()),
+            (500, vec!["events".to_owned()]),
+            "{what}: {body}"
+        );
+        assert_eq!(body["requestId"], "r-1");
+        assert_eq!(
+            body["errorMessage"],
+            format!("ClickHouse refused the rows with exception {exception}")
+        );
+        let (status, _) = fake.deliver(post(), delivery()).await;
+        assert_eq!(status, 200, "{what}");
+        assert_eq!(
+            fake.tables(),
+            ["events", "events", "events", "events_quarantine"],
+            "{what}"
+        );
+    }
+}
+
+/// What comes after the first month, too.
+#[tokio::test]
+async fn a_state_that_comes_up_half_way_is_delivered_again() {
+    for exceptions in [
+        vec![0, 252],
+        vec![REFUSES_DATA, 202],
+        vec![REFUSES_DATA, 0, 241],
+        vec![0, 0, 241],
+    ] {
+        let fake = Fake::start(exceptions.iter().copied()).await;
+        let (status, body) = fake.deliver(post(), delivery()).await;
+        assert_eq!(
+            (status, fake.tables().len()),
+            (500, exceptions.len()),
+            "{exceptions:?}: {body}"
+        );
+    }
 }
 
 /// May is refused; then its second half; what is left of that goes to quarantine.
 #[tokio::test]
 async fn a_row_that_the_table_refuses_is_found_and_kept() {
-    let fake = Fake::start([REFUSES_DATA, 200, REFUSES_DATA]).await;
+    let fake = Fake::start([REFUSES_DATA, 0, REFUSES_DATA]).await;
     let (status, body) = fake.deliver(post(), delivery()).await;
     assert_eq!(status, 200, "{body}");
     assert_eq!(

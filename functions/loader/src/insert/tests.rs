@@ -1,5 +1,6 @@
 use event_model::Record;
 use proptest::prelude::*;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use uuid::Uuid;
 
 use super::*;
@@ -162,4 +163,43 @@ fn tokens_stay() {
     let groups = groups(vec![Record::from_line(line.as_bytes()).unwrap().into()]);
     assert_eq!((groups.len(), groups[0].month, groups[0].rows), (1, 202_405, 1));
     assert_eq!(groups[0].token, "weir-events-6f3159fbbd2735ed3b5ac99aa50629e0");
+}
+
+/// A server may answer before it has read what it was sent, and then read no further, or close. What it says decides
+/// whether a row is at fault, so it must be heard.
+#[tokio::test]
+async fn an_answer_that_comes_early_is_heard() {
+    for (closes, head, exception) in [
+        (false, "connection: close\r\n", 469),
+        (false, "", 252),
+        (true, "connection: close\r\n", 469),
+    ] {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        // So that the system does not read all of it for the server.
+        socket.set_recv_buffer_size(4096).unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = socket.listen(8).unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let server = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            stream.read_exact(&mut [0; 64]).await.unwrap();
+            let text = format!("Code: {exception}. x");
+            let answer = format!("HTTP/1.1 500 No\r\n{head}content-length: {}\r\n\r\n{text}", text.len());
+            stream.write_all(answer.as_bytes()).await.unwrap();
+            if closes {
+                stream.shutdown().await.unwrap();
+            }
+            (stream, listener)
+        });
+        let client = Client::default()
+            .with_url(url)
+            .with_compression(clickhouse::Compression::None);
+        let block = Bytes::from(vec![0; 64 << 20]);
+        let (piece, limit) = (Duration::from_millis(500), Duration::from_secs(60));
+        let error = send_steadily(&client, "INSERT INTO t FORMAT Native", block, "t", piece, limit)
+            .await
+            .unwrap_err();
+        assert_eq!(error.exception(), Some(exception), "{closes} {head:?}: {error:?}");
+        drop(server.await.unwrap());
+    }
 }

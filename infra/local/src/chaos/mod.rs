@@ -29,7 +29,6 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::value_parser;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -42,6 +41,7 @@ use self::tally::Tally;
 use self::traffic::Parcel;
 use crate::project::Project;
 use crate::report::{self, Step};
+use crate::signals::Signals;
 use crate::status::{Account, Places};
 use crate::up::Urls;
 use crate::up::apart::{Apart, Site};
@@ -52,9 +52,6 @@ const EVENTS_A_MINUTE: u64 = 5000;
 /// Clients, each with one request under way.
 const CONNECTIONS: usize = 16;
 
-/// What Ctrl-C exits with, as shells expect.
-const INTERRUPTED: u8 = 130;
-
 const AFTER_HELP: &str = "\
 Starts ClickHouse, Firehose and the functions as plain servers, on free ports and in a temporary folder, with a proxy on \
 each way between them; no other stack is touched. While events are posted, faults are committed from a schedule that the \
@@ -64,7 +61,7 @@ Lines that cannot be rows are put into Firehose among others. Then everything he
 what was sent, by id.
 
 Exit code: 0 when nothing is lost, nothing is counted twice, and the quarantine holds exactly the lines that belong there; \
-1 when not: then the folder with the data and the logs is kept, and named; 130 after Ctrl-C.";
+1 when not: then the folder with the data and the logs is kept, and named; 130 after Ctrl-C, 143 after SIGTERM.";
 
 /// Arguments of the command.
 #[derive(Debug, clap::Args)]
@@ -141,20 +138,23 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         .prefix("weir-chaos-")
         .tempdir()
         .context("no temporary folder can be made")?;
-    let stop = stop_on_signals()?;
-    let mut stack = None;
-    let ended = tokio::select! {
-        ended = go(&args, &plan, &project, folder.path(), &stop, &mut stack) => Some(ended),
-        () = stop.cancelled() => None,
-    };
+    let mut signals = Signals::listen_to_hangup()?;
+    let (stop, mut stack) = (CancellationToken::new(), None);
+    let ended = signals
+        .or(go(&args, &plan, &project, folder.path(), &stop, &mut stack))
+        .await;
+    stop.cancel();
     if let Some(stack) = stack {
         let step = Step::begin("stop");
         stack.stop().await;
         step.done();
     }
-    let Some(ended) = ended else {
-        report::say("interrupted");
-        return Ok(ExitCode::from(INTERRUPTED));
+    let ended = match ended {
+        Ok(ended) => ended,
+        Err(asked) => {
+            report::say(format!("{asked}: nothing is proved, and nothing is left"));
+            return Ok(asked.into());
+        }
     };
     let holds = ended.as_ref().is_ok_and(|outcome| outcome.tally.holds());
     if let Ok(outcome) = &ended {
@@ -318,23 +318,4 @@ async fn produce(seed: u64, events: u64, length: Duration, queue: mpsc::Sender<P
             return;
         }
     }
-}
-
-/// Cancelled by SIGINT, SIGTERM and SIGHUP.
-fn stop_on_signals() -> anyhow::Result<CancellationToken> {
-    let listen = |kind| signal(kind).context("signals cannot be heard");
-    let mut interrupt = listen(SignalKind::interrupt())?;
-    let mut terminate = listen(SignalKind::terminate())?;
-    let mut hangup = listen(SignalKind::hangup())?;
-    let stop = CancellationToken::new();
-    let cancelled = stop.clone();
-    tokio::spawn(async move {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-            _ = hangup.recv() => {}
-        }
-        cancelled.cancel();
-    });
-    Ok(stop)
 }

@@ -31,9 +31,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::project::Project;
+use crate::signals::Signals;
 
 /// Arguments of the command.
 #[derive(clap::Args)]
@@ -91,8 +91,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         "the engine library {} does not exist",
         library.display()
     );
-    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be watched")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be watched")?;
+    let mut signals = Signals::listen()?;
 
     let (folder, database) = (data_dir.clone(), args.database);
     let start = move || -> Result<engine::Engine, engine::StartError> {
@@ -115,13 +114,11 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         );
     }
     let server = Arc::new(server::Server::new(engine, args.user, args.password, "weir".to_owned()));
+    let (tell, asked) = tokio::sync::oneshot::channel();
     server
         .serve(listener, async move {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
+            let _ = tell.send(signals.asked().await);
         })
         .await;
-    Ok(ExitCode::SUCCESS)
+    Ok(asked.await.map_or(ExitCode::SUCCESS, ExitCode::from))
 }

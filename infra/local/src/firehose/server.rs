@@ -15,16 +15,18 @@ use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::Args;
 use super::api::error::ApiError;
-use super::api::{App, model, router, streams, validate};
+use super::api::{App, ROOM, model, router, streams, validate};
 use super::deliver::{Tuning, attempt};
 use super::faults::Faults;
 use super::stream::Registry;
 use crate::project::Project;
+use crate::signals::Signals;
 
 /// How long calls that are under way may take to be answered when the program ends.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
@@ -53,6 +55,8 @@ pub(crate) struct Options {
     pub(crate) region: String,
     pub(crate) tuning: Tuning,
     pub(crate) faults: Faults,
+    /// Bytes of bodies that may be held at once.
+    pub(crate) room: usize,
 }
 
 impl Server {
@@ -79,6 +83,7 @@ impl Server {
             faults: options.faults,
             account: options.account,
             region: options.region,
+            room: Semaphore::new(options.room),
         });
         let stop = CancellationToken::new();
         let served = axum::serve(listener, router(Arc::clone(&app)));
@@ -160,8 +165,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         None => Project::find()?.data("firehose"),
     };
     // Before the ready line, so that whoever has read it can stop the program cleanly.
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut signals = Signals::listen()?;
     // Its default is to end the program. Heard, a write beyond the limit of file sizes fails like one to a full disk.
     let _too_large = signal(SignalKind::from_raw(SIGXFSZ))?;
     let server = Server::start(Options {
@@ -175,6 +179,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
             ..Tuning::default()
         },
         faults: Faults::new(args.fail_put_percent, args.throttle_percent, args.seed),
+        room: ROOM,
     })
     .await?;
     if let (Some(stream), Some(url)) = (&args.stream, &args.endpoint_url) {
@@ -187,13 +192,10 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         server.address,
         data.display()
     );
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
+    let asked = signals.asked().await;
     tracing::info!("stopping");
     server.stop().await?;
-    Ok(ExitCode::SUCCESS)
+    Ok(asked.into())
 }
 
 /// The endpoint's configuration from the flags; what is not given is AWS's default, or stays as it is.

@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::Notify;
 
+use super::api::ROOM;
 use super::deliver::Tuning;
 use super::faults::Faults;
 use super::server::{Options, Server};
@@ -114,12 +115,17 @@ async fn take(State(endpoint): State<Arc<Endpoint>>, headers: HeaderMap, body: B
 
 /// A server on a folder of its own.
 pub(crate) struct Firehose {
-    server: Server,
+    pub(crate) server: Server,
     client: reqwest::Client,
 }
 
 impl Firehose {
     pub(crate) async fn start(folder: &TempDir, faults: Faults) -> Self {
+        Self::start_in(ROOM, folder, faults).await
+    }
+
+    /// With room for that many bytes of bodies.
+    pub(crate) async fn start_in(room: usize, folder: &TempDir, faults: Faults) -> Self {
         let server = Server::start(Options {
             host: "127.0.0.1".parse().unwrap(),
             port: 0,
@@ -132,6 +138,7 @@ impl Firehose {
                 ..Tuning::default()
             },
             faults,
+            room,
         })
         .await
         .unwrap();

@@ -17,7 +17,7 @@ mod totals;
 use std::fs::File;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -40,6 +40,7 @@ use shop::{Plan, Shop};
 use totals::Totals;
 
 use crate::project::Project;
+use crate::signals::{Asked, Signals};
 use crate::up;
 use crate::warehouse::WarehouseArgs;
 
@@ -49,9 +50,6 @@ const DEFAULT_EVENTS: u64 = 1_000_000;
 /// No shop is larger.
 const MAX_USERS: u64 = 100_000_000;
 
-/// What Ctrl-C exits with, as shells expect.
-const INTERRUPTED: u8 = 130;
-
 /// How the sizes go together, for `--help`.
 const SIZES: &str = "\
 Size: --days is the period. --events N takes as many users as cause at least N events in it; --users N takes N users, \
@@ -59,7 +57,7 @@ however many events they cause (about 46 each in 60 days). With neither it is a 
 
 The same seed, days and last day give the same events with the same event ids: sending them again adds nothing.
 
-Exit code: 0 when everything was acknowledged, 1 when anything was refused or failed, 130 after Ctrl-C.";
+Exit code: 0 when everything was acknowledged, 1 when anything was refused or failed, 130 after Ctrl-C, 143 after SIGTERM.";
 
 /// Arguments of the command.
 #[derive(clap::Args)]
@@ -221,7 +219,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     ));
 
     let stop = CancellationToken::new();
-    let interrupted = stop_on_ctrl_c(stop.clone());
+    let asked = stop_when_asked(stop.clone())?;
     let patience = Patience {
         attempts: args.attempts,
         first_wait: Duration::from_millis(200),
@@ -254,24 +252,16 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
             backfill.take_totals()
         }
     };
-    let report = summary(
-        &totals,
-        name,
-        &plan,
-        events,
-        began.elapsed(),
-        interrupted.is_cancelled(),
-    );
+    let report = summary(&totals, name, &plan, events, began.elapsed(), asked.get().is_some());
     if let Some(file) = report_file {
         serde_json::to_writer_pretty(file, &report).context("the report cannot be written")?;
     }
     say(&describe(&report, &totals));
-    Ok(if totals.hopeless || report.failed > 0 || !report.refused.is_empty() {
-        ExitCode::FAILURE
-    } else if report.interrupted {
-        ExitCode::from(INTERRUPTED)
-    } else {
-        ExitCode::SUCCESS
+    let good = !totals.hopeless && report.failed == 0 && report.refused.is_empty();
+    Ok(match asked.get() {
+        _ if !good => ExitCode::FAILURE,
+        Some(asked) => (*asked).into(),
+        None => ExitCode::SUCCESS,
     })
 }
 
@@ -291,20 +281,17 @@ fn produce(
     }
 }
 
-/// Cancels `stop` at the first Ctrl-C and ends the program at the second. The token returned tells that it happened.
-fn stop_on_ctrl_c(stop: CancellationToken) -> CancellationToken {
-    let happened = CancellationToken::new();
-    let told = happened.clone();
+/// Cancels `stop` at the first signal that asks, and ends the program at the second. What is returned then holds the first.
+fn stop_when_asked(stop: CancellationToken) -> anyhow::Result<Arc<OnceLock<Asked>>> {
+    let mut signals = Signals::listen()?;
+    let first = Arc::new(OnceLock::new());
+    let told = Arc::clone(&first);
     tokio::spawn(async move {
-        if tokio::signal::ctrl_c().await.is_ok() {
-            told.cancel();
-            stop.cancel();
-            if tokio::signal::ctrl_c().await.is_ok() {
-                std::process::exit(i32::from(INTERRUPTED));
-            }
-        }
+        let _ = told.set(signals.asked().await);
+        stop.cancel();
+        std::process::exit(i32::from(signals.asked().await.code()));
     });
-    happened
+    Ok(first)
 }
 
 fn summary(totals: &Totals, target: String, plan: &Plan, events: u64, took: Duration, interrupted: bool) -> Report {
@@ -337,7 +324,7 @@ fn summary(totals: &Totals, target: String, plan: &Plan, events: u64, took: Dura
 fn describe(report: &Report, totals: &Totals) -> String {
     let mut lines = Vec::new();
     if report.interrupted {
-        lines.push("interrupted".to_owned());
+        lines.push("stopped early: the same again sends all of it, and what was acknowledged counts once".to_owned());
     }
     if let Some(refusal) = &totals.first_refusal {
         lines.push(format!("first refusal: {refusal}"));

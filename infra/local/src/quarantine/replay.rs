@@ -20,6 +20,7 @@ use super::print::escaped;
 use super::table::{Line, Quarantine, State};
 use crate::project::Project;
 use crate::report::{self, Step};
+use crate::signals::Signals;
 use crate::up;
 
 /// How long one attempt may take.
@@ -63,6 +64,19 @@ struct Totals {
     failed: usize,
 }
 
+impl Totals {
+    fn line(&self, args: &Args) -> String {
+        format!(
+            "{} {}, {} replayed before, {} refused, {} failed",
+            self.accepted,
+            if args.dry_run { "would be accepted" } else { "accepted" },
+            self.before,
+            self.refused,
+            self.failed
+        )
+    }
+}
+
 /// What the events function said to a line.
 #[derive(Debug, PartialEq, Eq)]
 enum Verdict {
@@ -73,9 +87,31 @@ enum Verdict {
     Failed(String),
 }
 
-/// Runs the command.
+/// Runs the command. What a signal interrupts is abandoned: a line that was posted and not marked is posted again.
 pub(super) async fn run(project: &Project, quarantine: &Quarantine, args: Args) -> anyhow::Result<ExitCode> {
-    let door = Door::new(project, &args)?;
+    let mut totals = Totals::default();
+    match Signals::listen()?
+        .or(replay(project, quarantine, &args, &mut totals))
+        .await
+    {
+        Ok(ended) => ended,
+        Err(asked) => {
+            report::say(format!(
+                "{asked}: {}; run the same again, it goes on with the others",
+                totals.line(&args)
+            ));
+            Ok(asked.into())
+        }
+    }
+}
+
+async fn replay(
+    project: &Project,
+    quarantine: &Quarantine,
+    args: &Args,
+    totals: &mut Totals,
+) -> anyhow::Result<ExitCode> {
+    let door = Door::new(project, args)?;
     let ids = if args.all {
         quarantine.open().await?
     } else {
@@ -89,24 +125,16 @@ pub(super) async fn run(project: &Project, quarantine: &Quarantine, args: Args) 
     let what = if args.dry_run { "lines: check" } else { "lines: replay" };
     let step = Step::begin(format!("{} {what}", ids.len()));
     step.expect_items(ids.len());
-    let mut totals = Totals::default();
     let mut done = 0;
     for page in ids.chunks(PAGE) {
         for line in quarantine.all_of(page).await? {
-            handle(quarantine, &door, &args, &line, &mut totals).await?;
+            handle(quarantine, &door, args, &line, totals).await?;
             done += 1;
             step.at_item(done);
         }
     }
     step.done();
-    report::print(format!(
-        "{} {}, {} replayed before, {} refused, {} failed",
-        totals.accepted,
-        if args.dry_run { "would be accepted" } else { "accepted" },
-        totals.before,
-        totals.refused,
-        totals.failed
-    ));
+    report::print(totals.line(args));
     Ok(if totals.refused + totals.failed == 0 {
         ExitCode::SUCCESS
     } else {

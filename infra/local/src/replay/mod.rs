@@ -17,6 +17,7 @@ use self::done::Done;
 use self::source::Source;
 use crate::project::Project;
 use crate::report::{self, Step};
+use crate::signals::Signals;
 use crate::warehouse::{self, WarehouseArgs};
 
 const AFTER_HELP: &str = "\
@@ -25,7 +26,8 @@ AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN and AWS_ENDPOINT_URL_S3 say where and a
 gzip or not. What was stored already is recognised: replaying again changes nothing. Objects that were finished are \
 remembered and passed over.
 
-Exit code: 0 when everything was replayed, 1 when anything could not be.";
+Exit code: 0 when everything was replayed, 1 when anything could not be, 130 after Ctrl-C, 143 after SIGTERM: the same again \
+goes on where it was.";
 
 /// Arguments of the command.
 #[derive(clap::Args)]
@@ -41,8 +43,36 @@ pub(crate) struct Args {
     warehouse: WarehouseArgs,
 }
 
-/// Runs the command.
+/// How far a run is.
+#[derive(Debug, Default)]
+struct Tally {
+    /// Objects that were found.
+    objects: usize,
+    /// Of these, finished before.
+    before: usize,
+    /// Of these, unreadable.
+    failed: usize,
+    /// Of these, replayed now.
+    replayed: usize,
+    sum: Outcome,
+}
+
+/// Runs the command. What a signal interrupts is abandoned: an object that is half stored is replayed again.
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let mut tally = Tally::default();
+    match Signals::listen()?.or(replay(args, &mut tally)).await {
+        Ok(ended) => ended,
+        Err(asked) => {
+            report::say(format!(
+                "{asked}: {} of {} objects were replayed, {} before; run the same again, it goes on with the next",
+                tally.replayed, tally.objects, tally.before
+            ));
+            Ok(asked.into())
+        }
+    }
+}
+
+async fn replay(args: Args, tally: &mut Tally) -> anyhow::Result<ExitCode> {
     let project = Project::find()?;
     let clickhouse = args.warehouse.config(&project)?;
     let client = clickhouse.client();
@@ -58,19 +88,19 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let total: u64 = objects.iter().map(|object| object.bytes).sum();
     let step = Step::begin(format!("{} objects: replay", objects.len()));
     step.expect_bytes(total);
-    let (mut bytes, mut before, mut failed) = (0, 0, 0);
-    let mut sum = Outcome::default();
+    tally.objects = objects.len();
+    let mut bytes = 0;
     for object in &objects {
         bytes += object.bytes;
         if !args.again && done.holds(&object.identity) {
-            before += 1;
+            tally.before += 1;
             step.at_bytes(bytes);
             continue;
         }
         let content = object.read().await?;
         match Contents::read(&content) {
             Err(error) => {
-                failed += 1;
+                tally.failed += 1;
                 report::say(format!("{}: {error}", object.name));
             }
             Ok(contents) => {
@@ -81,7 +111,8 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
                     .await
                     .map_err(|error| warehouse::in_full(&error))
                     .with_context(|| format!("{} was not replayed: run the same again", object.name))?;
-                sum.add(outcome);
+                tally.sum.add(outcome);
+                tally.replayed += 1;
                 // One that holds what cannot be read is not finished: it is named again the next time.
                 if outcome.undecodable == 0 {
                     done.add(&object.identity)?;
@@ -91,16 +122,13 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         step.at_bytes(bytes);
     }
     step.done();
+    let sum = tally.sum;
     report::print(format!(
-        "{} objects replayed, {before} before, {failed} unreadable; {} records: {} rows, {} lines in quarantine, {} lines \
-         that are no record",
-        objects.len() - before - failed,
-        sum.records,
-        sum.rows,
-        sum.quarantined,
-        sum.undecodable
+        "{} objects replayed, {} before, {} unreadable; {} records: {} rows, {} lines in quarantine, {} lines that are no \
+         record",
+        tally.replayed, tally.before, tally.failed, sum.records, sum.rows, sum.quarantined, sum.undecodable
     ));
-    Ok(if failed + sum.undecodable == 0 {
+    Ok(if tally.failed + sum.undecodable == 0 {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE

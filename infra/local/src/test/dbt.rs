@@ -50,12 +50,12 @@ async fn build(bench: &Bench, url: &str, folder: &Path) -> anyhow::Result<Count>
     if let Some(filter) = &bench.filter {
         args.extend(["--select".into(), filter.into()]);
     }
-    let (success, output) = shown(&mut command(bench, url, &args)).await?;
+    let (success, output) = shown(&mut command(bench, url, &args), &bench.stop).await?;
     Ok(Count::of_dbt(&output).with_end(success))
 }
 
 async fn weir(bench: &Bench, url: &str, args: &[OsString]) -> anyhow::Result<()> {
-    let (success, _) = shown(&mut command(bench, url, args)).await?;
+    let (success, _) = shown(&mut command(bench, url, args), &bench.stop).await?;
     anyhow::ensure!(
         success,
         "weir {} failed",

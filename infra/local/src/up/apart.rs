@@ -46,7 +46,7 @@ impl Site {
             Some(library) => library,
             None => tools::engine_library(project).await?,
         };
-        let programs = build::programs(project.root(), false).await?;
+        let programs = build::programs(project.root(), false, &[]).await?;
         let ports = ports::settle(ports::Wanted {
             functions: 0,
             clickhouse: Some(0),
@@ -189,7 +189,7 @@ impl Apart {
         while let Some(child) = children.pop() {
             child.stop(std::future::pending()).await;
         }
-        leftovers::sweep(&self.id).await;
+        leftovers::sweep(processes::MARK, &self.id).await;
     }
 
     async fn clickhouse_healthy(&self) -> anyhow::Result<()> {

@@ -17,9 +17,9 @@ use crate::report::Step;
 /// The profile of `weir up --release`: see the root Cargo.toml.
 pub(super) const OPTIMISED: &str = "local";
 
-/// Builds the functions, and with `release` also `weir` itself, which serves ClickHouse and Firehose.
-pub(super) async fn programs(root: &Path, release: bool) -> anyhow::Result<Programs> {
-    let mut bins: Vec<&str> = FUNCTIONS.to_vec();
+/// Builds the functions and `more`, and with `release` also `weir` itself, which serves ClickHouse and Firehose.
+pub(super) async fn programs(root: &Path, release: bool, more: &[&str]) -> anyhow::Result<Programs> {
+    let mut bins: Vec<&str> = [&FUNCTIONS[..], more].concat();
     if release {
         bins.push("weir");
     }

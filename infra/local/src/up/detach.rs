@@ -13,10 +13,10 @@ use super::{
     logs, stack,
     state::{Stack, Status},
 };
-use crate::{project::Project, report};
+use crate::{project::Project, report, signals::Signals};
 
 /// Starts this very command again as a supervisor, waits until its stack is healthy, prints what it serves.
-pub(super) async fn start(project: &Project) -> anyhow::Result<ExitCode> {
+pub(super) async fn start(project: &Project, signals: &mut Signals) -> anyhow::Result<ExitCode> {
     let log = logs::rotate(&project.logs(), "up")?;
     let file = std::fs::File::create(&log).with_context(|| format!("{} cannot be made", log.display()))?;
     let twin = file.try_clone().context("the log cannot be shared")?;
@@ -25,7 +25,6 @@ pub(super) async fn start(project: &Project) -> anyhow::Result<ExitCode> {
     command.stdin(Stdio::null()).stdout(file).stderr(twin).process_group(0);
     let mut child = command.spawn().context("the supervisor cannot be started")?;
     let pid = child.id();
-    let mut interrupt = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt())?;
     loop {
         tokio::select! {
             ended = child.wait() => {
@@ -33,12 +32,13 @@ pub(super) async fn start(project: &Project) -> anyhow::Result<ExitCode> {
                 let signal = status.signal().map_or_else(String::new, |signal| format!(" (signal {signal})"));
                 bail!("the stack did not start{signal}; the end of {}:{}", log.display(), logs::last_lines(&log, 12));
             }
-            _ = interrupt.recv() => {
+            asked = signals.asked() => {
                 if let Some(pid) = pid {
                     super::processes::signal(pid, rustix::process::Signal::TERM);
                 }
                 let _ = child.wait().await;
-                bail!("interrupted: the stack was stopped again");
+                report::say(format!("{asked}: the stack was stopped again"));
+                return Ok(asked.into());
             }
             () = tokio::time::sleep(Duration::from_millis(50)) => {
                 // While it is being written, or before it is there, there is nothing to see yet.

@@ -31,19 +31,19 @@ pub(super) async fn end(folder: &Path) -> anyhow::Result<Vec<String>> {
         processes::signal_group(process.pid, Signal::KILL);
         ended.push(format!("{} (pid {})", process.name, process.pid));
     }
-    sweep(&stack.id).await;
+    sweep(processes::MARK, &stack.id).await;
     Stack::remove(folder);
     Ok(ended)
 }
 
-/// Kills whatever still carries the stack's mark, such as a function whose cargo-lambda was killed.
-pub(super) async fn sweep(id: &str) {
-    let strays = processes::of_stack(id);
+/// Kills whatever still carries a mark, such as a function whose cargo-lambda was killed carries its stack's.
+pub(crate) async fn sweep(variable: &str, value: &str) {
+    let strays = processes::marked(variable, value);
     for pid in &strays {
         processes::signal(*pid, Signal::KILL);
     }
     if !strays.is_empty() {
-        wait(|| processes::of_stack(id).is_empty()).await;
+        wait(|| processes::marked(variable, value).is_empty()).await;
     }
 }
 

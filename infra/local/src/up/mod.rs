@@ -35,13 +35,20 @@ use std::{
 
 use anyhow::{Context as _, bail};
 
+pub(crate) use self::leftovers::sweep;
 pub(crate) use self::settings::{STREAM, Urls};
 use self::{
     settings::{Programs, Warehouse},
     stack::Plan,
     state::{Lock, Stack},
 };
-use crate::{project::Project, report, tools, warehouse::parse_url};
+use crate::{
+    project::Project,
+    report,
+    signals::{Asked, Signals},
+    tools,
+    warehouse::parse_url,
+};
 
 /// Arguments of the command.
 #[derive(Debug, Clone, clap::Args)]
@@ -118,23 +125,29 @@ pub(crate) async fn run(mut args: Args) -> anyhow::Result<ExitCode> {
     if let Some(url) = &args.clickhouse_url {
         parse_url(url)?;
     }
+    let mut signals = Signals::listen_to_hangup()?;
     if args.detach && !args.supervise {
         // All that takes long happens here, where its progress is seen; the process that stays finds it done. It takes the
         // lock anew: a lock cannot be handed on to a process that outlives this one.
         let lock = begin(&project.run()).await?;
         settle_ports(&args)?;
-        prepare(&args, &project).await?;
+        if let Err(asked) = prepare(&args, &project, &mut signals).await? {
+            return Ok(asked.into());
+        }
         drop(lock);
-        return detach::start(&project).await;
+        return detach::start(&project, &mut signals).await;
     }
-    supervise(args, &project).await
+    supervise(args, &project, &mut signals).await
 }
 
-async fn supervise(args: Args, project: &Project) -> anyhow::Result<ExitCode> {
+async fn supervise(args: Args, project: &Project, signals: &mut Signals) -> anyhow::Result<ExitCode> {
     let folder = project.run();
     let _lock = begin(&folder).await?;
     settle_ports(&args)?;
-    let prepared = prepare(&args, project).await?;
+    let prepared = match prepare(&args, project, signals).await? {
+        Ok(prepared) => prepared,
+        Err(asked) => return Ok(asked.into()),
+    };
     // Settled again: the build may have taken minutes.
     let ports = settle_ports(&args)?;
     let urls = Urls::new(&ports, args.plain, args.clickhouse_url.as_deref());
@@ -144,7 +157,7 @@ async fn supervise(args: Args, project: &Project) -> anyhow::Result<ExitCode> {
         database: args.clickhouse_database.clone(),
     };
     let access_key = access_key(&folder)?;
-    stack::run(Plan {
+    let plan = Plan {
         project: project.clone(),
         args,
         prepared,
@@ -152,8 +165,8 @@ async fn supervise(args: Args, project: &Project) -> anyhow::Result<ExitCode> {
         urls,
         warehouse,
         access_key,
-    })
-    .await
+    };
+    stack::run(plan, signals).await
 }
 
 /// What other commands want to know of the stack that runs.
@@ -220,9 +233,14 @@ fn parts(stack: &Stack) -> Vec<Part> {
     named.map(part).into()
 }
 
-/// Builds the functions as a stack would: for `weir test`.
+/// Builds the functions as a stack would, and those that no stack runs: for `weir test`.
 pub(crate) async fn build_functions(root: &Path) -> anyhow::Result<()> {
-    build::programs(root, false).await.map(drop)
+    build::programs(root, false, &["migrate", "replay"]).await.map(drop)
+}
+
+/// Asks a process to end.
+pub(crate) fn terminate(pid: u32) {
+    processes::signal(pid, rustix::process::Signal::TERM);
 }
 
 /// What must be there before anything can start.
@@ -235,7 +253,20 @@ struct Prepared {
     cargo_lambda: Option<PathBuf>,
 }
 
-async fn prepare(args: &Args, project: &Project) -> anyhow::Result<Prepared> {
+/// Fetches and builds, unless a signal asks: that is abandoned, with the programs that do it.
+async fn prepare(args: &Args, project: &Project, signals: &mut Signals) -> anyhow::Result<Result<Prepared, Asked>> {
+    match signals.or(fetch_and_build(args, project)).await {
+        Ok(prepared) => prepared.map(Ok),
+        Err(asked) => {
+            report::say(format!(
+                "{asked} before anything was started: the next time goes on with what is missing"
+            ));
+            Ok(Err(asked))
+        }
+    }
+}
+
+async fn fetch_and_build(args: &Args, project: &Project) -> anyhow::Result<Prepared> {
     let library = match (&args.clickhouse_url, &args.library) {
         (Some(_), _) => None,
         (None, Some(path)) if path.is_file() => Some(path.clone()),
@@ -249,7 +280,7 @@ async fn prepare(args: &Args, project: &Project) -> anyhow::Result<Prepared> {
         true => None,
         false => Some(tools::cargo_lambda_environment(project).await?.join("bin/cargo-lambda")),
     };
-    let programs = build::programs(project.root(), args.release).await?;
+    let programs = build::programs(project.root(), args.release, &[]).await?;
     Ok(Prepared {
         programs,
         library,

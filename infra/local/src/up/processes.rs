@@ -66,9 +66,9 @@ pub(super) fn limit_file_size(_: u32, _: Option<u64>) -> std::io::Result<()> {
     Err(std::io::ErrorKind::Unsupported.into())
 }
 
-/// Every process that carries the mark of that stack, this one excepted.
-pub(super) fn of_stack(id: &str) -> Vec<u32> {
-    let wanted = format!("{MARK}={id}");
+/// Every process with that variable, such as the mark of a stack, this one excepted.
+pub(super) fn marked(variable: &str, value: &str) -> Vec<u32> {
+    let wanted = format!("{variable}={value}");
     let carries = |path: &Path| {
         fs::read(path.join("environ")).is_ok_and(|list| list.split(|byte| *byte == 0).any(|it| it == wanted.as_bytes()))
     };

@@ -3,10 +3,7 @@
 use std::{ffi::OsString, path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::{Context as _, bail};
-use tokio::{
-    signal::unix::{Signal as Signals, SignalKind, signal},
-    sync::mpsc,
-};
+use tokio::sync::mpsc;
 
 use super::{
     Args, Prepared,
@@ -25,6 +22,7 @@ use crate::{
     migrate,
     project::Project,
     report::{self, Step},
+    signals::{Asked, Signals},
 };
 
 /// The child that runs the functions, unless each is a child of its own.
@@ -46,45 +44,18 @@ pub(super) struct Plan {
 }
 
 /// Runs the stack until it is told to stop or cannot go on.
-pub(super) async fn run(plan: Plan) -> anyhow::Result<ExitCode> {
-    let mut stop = Stop::listen()?;
+pub(super) async fn run(plan: Plan, signals: &mut Signals) -> anyhow::Result<ExitCode> {
     let mut running = Running::new(plan)?;
-    let started = tokio::select! {
-        started = running.start() => started,
-        () = stop.asked() => Err(anyhow::anyhow!("stopped before everything was healthy")),
-    };
-    let ended = match started {
-        Ok(()) => running.supervise(&mut stop).await,
-        Err(error) => Err(error),
-    };
-    running.stop(&mut stop).await;
-    ended.map(|()| ExitCode::SUCCESS)
-}
-
-/// The signals that end the stack.
-struct Stop {
-    interrupt: Signals,
-    terminate: Signals,
-    hangup: Signals,
-}
-
-impl Stop {
-    fn listen() -> anyhow::Result<Self> {
-        let listen = |kind| signal(kind).context("signals cannot be heard");
-        Ok(Self {
-            interrupt: listen(SignalKind::interrupt())?,
-            terminate: listen(SignalKind::terminate())?,
-            hangup: listen(SignalKind::hangup())?,
-        })
-    }
-
-    async fn asked(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-            _ = self.hangup.recv() => {}
+    let ended = match signals.or(running.start()).await {
+        Ok(Ok(())) => running.supervise(signals).await,
+        Ok(Err(error)) => Err(error),
+        Err(asked) => {
+            report::say(format!("{asked} before everything was healthy"));
+            Ok(asked)
         }
-    }
+    };
+    running.stop(signals).await;
+    ended.map(ExitCode::from)
 }
 
 struct Running {
@@ -172,12 +143,12 @@ impl Running {
     }
 
     /// Keeps everything running until it is told to stop (`Ok`) or gives up.
-    async fn supervise(&mut self, stop: &mut Stop) -> anyhow::Result<()> {
+    async fn supervise(&mut self, signals: &mut Signals) -> anyhow::Result<Asked> {
         let mut look = tokio::time::interval(LOOK);
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                () = stop.asked() => return Ok(()),
+                asked = signals.asked() => return Ok(asked),
                 news = self.news.recv() => match news {
                     Some(news) => self.hear(news)?,
                     None => bail!("the supervisor lost its children"),
@@ -188,16 +159,19 @@ impl Running {
     }
 
     /// Stops everything in order: nothing that sends outlives what it sends to for long.
-    async fn stop(&mut self, stop: &mut Stop) {
+    async fn stop(&mut self, signals: &mut Signals) {
         self.state.status = Status::Stopping;
         let _ = self.save();
         let step = Step::begin("stop");
         self.function_urls = None;
         while let Some(child) = self.children.pop() {
             // A second Ctrl-C is a hurry.
-            child.stop(stop.asked()).await;
+            let hurry = async {
+                let _ = signals.asked().await;
+            };
+            child.stop(hurry).await;
         }
-        leftovers::sweep(&self.state.id).await;
+        leftovers::sweep(processes::MARK, &self.state.id).await;
         Stack::remove(&self.plan.project.run());
         step.done();
     }

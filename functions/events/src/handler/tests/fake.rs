@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
-use edge::Body;
+use edge::{Body, RequestExt};
 use http::HeaderMap;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
@@ -18,6 +18,8 @@ pub(super) enum Plan {
     Take(&'static [bool]),
     Exception(u16, &'static str),
     HangUp,
+    /// Never answered.
+    Hang,
 }
 
 #[derive(Default)]
@@ -92,7 +94,19 @@ impl Fake {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let response = edge::answer(&self.context, request.body(body.into()).unwrap()).await;
+        self.answer(request.body(body.into()).unwrap()).await
+    }
+
+    /// Posts one JSON body to `/events`, as Lambda does that stops the function at that instant.
+    pub(super) async fn post_until(&self, deadline_ms: u64, body: &str) -> (u16, Value, HeaderMap) {
+        let mut context = lambda_http::Context::default();
+        context.deadline = deadline_ms;
+        let request = http::Request::post("/events").body(body.into()).unwrap();
+        self.answer(request.with_lambda_context(context)).await
+    }
+
+    async fn answer(&self, request: edge::Request) -> (u16, Value, HeaderMap) {
+        let response = edge::answer(&self.context, request).await;
         let body = match response.body().as_ref() {
             [] => Value::Null,
             body => serde_json::from_slice(body).unwrap(),
@@ -122,9 +136,13 @@ async fn put_record_batch(
         })
         .collect();
     let count = records.len();
-    let mut seen = seen.lock().unwrap();
-    seen.calls.push(records);
-    let (status, answer) = match seen.plans.pop_front() {
+    let plan = {
+        let mut seen = seen.lock().unwrap();
+        seen.calls.push(records);
+        seen.plans.pop_front()
+    };
+    let (status, answer) = match plan {
+        Some(Plan::Hang) => std::future::pending().await,
         Some(Plan::HangUp) => return Err("hanging up".into()),
         Some(Plan::Exception(status, name)) => (status, json!({ "__type": name, "message": "for the log" })),
         Some(Plan::Take(taken)) => (200, entries(taken)),

@@ -15,11 +15,12 @@ pub(crate) mod validate;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::body::{Body, Bytes, to_bytes};
+use axum::body::{Body, Bytes, HttpBody as _, to_bytes};
 use axum::extract::{Request, State};
 use axum::routing::get;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use serde_json::Value;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use uuid::Uuid;
 
 use super::faults::Faults;
@@ -37,6 +38,10 @@ const TARGET: &str = "Firehose_20150804.";
 /// 4 MiB of data in base64, and JSON around 500 records, with room for whoever sends too much to be told so.
 const MAX_BODY: usize = 12 * 1024 * 1024;
 
+/// Bytes of bodies that may be held at once, by default: 64 calls of the largest size that a batch has. Whoever comes then is told
+/// to slow down, as by AWS beyond a stream's quota.
+pub(crate) const ROOM: usize = 256 * 1024 * 1024;
+
 /// What the handlers share.
 #[derive(Debug)]
 pub(crate) struct App {
@@ -46,6 +51,8 @@ pub(crate) struct App {
     pub(crate) account: String,
     /// In ARNs, when a request's signature names no region.
     pub(crate) region: String,
+    /// The bytes of bodies that may still be taken into memory.
+    pub(crate) room: Semaphore,
 }
 
 /// The routes.
@@ -84,6 +91,7 @@ async fn answer(app: &Arc<App>, request: Request) -> Result<Vec<u8>, ApiError> {
     let (parts, body) = request.into_parts();
     let operation = operation(&parts.method, &parts.headers)?;
     let region = signed_region(&parts.headers)?;
+    let _held = room(app, &body)?;
     let body = to_bytes(body, MAX_BODY)
         .await
         .map_err(|_| ApiError::TooLarge(MAX_BODY))?;
@@ -107,6 +115,14 @@ async fn answer(app: &Arc<App>, request: Request) -> Result<Vec<u8>, ApiError> {
         other => Err(ApiError::UnknownOperation(format!("Unknown operation {other}"))),
     }?;
     serde_json::to_vec(&output).map_err(|_| ApiError::Internal)
+}
+
+/// Keeps room for a body until its call is answered. One that does not say how long it is may be as long as any.
+fn room<'a>(app: &'a App, body: &Body) -> Result<SemaphorePermit<'a>, ApiError> {
+    let bytes = body.size_hint().upper().unwrap_or(u64::MAX).min(MAX_BODY as u64);
+    app.room
+        .try_acquire_many(u32::try_from(bytes).unwrap_or(u32::MAX))
+        .map_err(|_| ApiError::Unavailable(put::SLOW_DOWN.to_owned()))
 }
 
 fn operation<'h>(method: &Method, headers: &'h HeaderMap) -> Result<&'h str, ApiError> {

@@ -25,7 +25,8 @@ const MAX_RECORDS: usize = 500;
 /// Bytes of data, before base64, a call may hold.
 const MAX_BATCH: usize = 4 * 1024 * 1024;
 
-const SLOW_DOWN: &str = "Slow down.";
+/// AWS's words to whoever sends more than it takes.
+pub(super) const SLOW_DOWN: &str = "Slow down.";
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]

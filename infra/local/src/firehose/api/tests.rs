@@ -3,6 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::firehose::faults::Faults;
 use crate::firehose::tests::Firehose;
@@ -352,4 +353,50 @@ async fn there_are_no_more_streams_than_the_quota() {
     }
     let (status, answer) = firehose.call("CreateDeliveryStream", create("more")).await;
     assert_eq!((status, &answer["__type"]), (400, &json!("LimitExceededException")));
+}
+
+/// What is not read yet takes room as well: a call that comes meanwhile is told to slow down, and nothing of it is stored.
+#[tokio::test(flavor = "multi_thread")]
+async fn there_is_room_for_so_many_bytes_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let body = put(vec![record(100_000)]).to_string();
+    let firehose = Firehose::start_in(body.len(), &folder, Faults::new(0, 0, 0)).await;
+    assert_eq!(firehose.call("CreateDeliveryStream", create("s")).await.0, 200);
+
+    let head = format!(
+        "POST / HTTP/1.1\r\nhost: h\r\ncontent-type: application/x-amz-json-1.1\r\nx-amz-target: Firehose_20150804.\
+         PutRecordBatch\r\nauthorization: AWS4-HMAC-SHA256 Credential=k/20261101/eu-west-1/firehose/aws4_request\r\n\
+         connection: close\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    let (first, rest) = body.as_bytes().split_at(1_000);
+    let begun = async || {
+        let mut slow = tokio::net::TcpStream::connect(firehose.server.address).await.unwrap();
+        slow.write_all(&[head.as_bytes(), first].concat()).await.unwrap();
+        slow
+    };
+    let (mut one, mut other) = (begun().await, begun().await);
+    let (mut refused, mut taken) = (String::new(), String::new());
+    // Whichever is read first has the room.
+    let mut slow = tokio::select! {
+        read = one.read_to_string(&mut refused) => read.map(|_| other),
+        read = other.read_to_string(&mut taken) => read.map(|_| one),
+    }
+    .unwrap();
+    refused.push_str(&std::mem::take(&mut taken));
+    assert!(refused.starts_with("HTTP/1.1 503"), "{refused}");
+    assert!(
+        refused.ends_with(r#"{"__type":"ServiceUnavailableException","message":"Slow down."}"#),
+        "{refused}"
+    );
+    slow.write_all(rest).await.unwrap();
+    slow.read_to_string(&mut taken).await.unwrap();
+    assert!(taken.starts_with("HTTP/1.1 200"), "{taken}");
+    assert_eq!(firehose.call("PutRecordBatch", put(vec![record(1)])).await.0, 200);
+    // More than there is room for is refused whenever it comes, as is what does not say how long it is.
+    assert_eq!(firehose.call("PutRecordBatch", put(vec![record(100_100)])).await.0, 503);
+    let chunked = reqwest::Body::wrap_stream(futures::stream::iter([Ok::<_, std::io::Error>(body)]));
+    let chunked = firehose.request("PutRecordBatch", chunked).send().await.unwrap();
+    assert_eq!(chunked.status(), 503);
+    firehose.stop().await;
 }

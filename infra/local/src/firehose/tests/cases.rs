@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::{Answer, Endpoint, Firehose};
+use crate::firehose::api::ROOM;
 use crate::firehose::deliver::Tuning;
 use crate::firehose::faults::Faults;
 use crate::firehose::server::{Options, Server};
@@ -285,6 +286,7 @@ async fn a_second_server_on_the_same_folder_or_port_is_refused_in_one_line() {
         region: "us-east-1".to_owned(),
         tuning: Tuning::default(),
         faults: no_faults(),
+        room: ROOM,
     };
     let error = Server::start(options(0, &folder)).await.unwrap_err().to_string();
     assert!(error.starts_with("another weir firehose uses "), "{error}");
