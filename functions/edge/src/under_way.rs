@@ -92,7 +92,7 @@ mod tests {
         let (begun, has_begun) = oneshot::channel();
         let (finish, finished) = oneshot::channel();
         let (stop, stopped) = oneshot::channel::<()>();
-        let counting = under_way.clone();
+        let (counting, mut state) = (under_way.clone(), under_way.0.subscribe());
         let run = async {
             counting.count(async { begun.send(()).unwrap() }).await;
             counting.count(async { finished.await.unwrap() }).await;
@@ -102,7 +102,7 @@ mod tests {
             has_begun.await.unwrap();
             drop(stop);
             // The invocation ends only when the process is stopping already.
-            tokio::task::yield_now().await;
+            drop(state.wait_for(|state| state.stopping).await.unwrap());
             finish.send(()).unwrap();
         };
         let driven = under_way.drive_until(async { drop(stopped.await) }, run);
