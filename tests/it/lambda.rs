@@ -202,7 +202,7 @@ fn heard(pid: u32) -> bool {
 async fn what_is_idle_ends_at_once() -> anyhow::Result<()> {
     let variables = [
         ("CLICKHOUSE_URL", "http://127.0.0.1:1"),
-        ("FIREHOSE_ACCESS_KEY", "key"),
+        ("FIREHOSE_ACCESS_KEY", "an-access-key-of-tests"),
         ("AWS_REGION", "us-east-1"),
         ("AWS_ACCESS_KEY_ID", "test"),
         ("AWS_SECRET_ACCESS_KEY", "test"),

@@ -171,16 +171,22 @@ impl Stack {
     /// there may be more: a put whose answer is lost is put again, with the same ids.)
     pub async fn arrived(&self, ids: &[Uuid]) -> anyhow::Result<u64> {
         let sql = self.sql();
-        let list = ids.iter().map(|id| format!("'{id}'")).collect::<Vec<_>>().join(",");
-        let distinct = format!("SELECT uniqExact(event_id) FROM analytics.events WHERE event_id IN ({list})");
-        eventually("every acknowledged event is a row", async || {
-            Ok((sql.number(&distinct).await? == ids.len() as u64).then_some(()))
-        })
-        .await?;
-        sql.number(&format!(
-            "SELECT count() FROM analytics.events FINAL WHERE event_id IN ({list})"
-        ))
-        .await
+        let mut rows = 0;
+        // ClickHouse parses no query of more than 256 KiB.
+        for ids in ids.chunks(2000) {
+            let list = ids.iter().map(|id| format!("'{id}'")).collect::<Vec<_>>().join(",");
+            let distinct = format!("SELECT uniqExact(event_id) FROM analytics.events WHERE event_id IN ({list})");
+            eventually("every acknowledged event is a row", async || {
+                Ok((sql.number(&distinct).await? == ids.len() as u64).then_some(()))
+            })
+            .await?;
+            rows += sql
+                .number(&format!(
+                    "SELECT count() FROM analytics.events FINAL WHERE event_id IN ({list})"
+                ))
+                .await?;
+        }
+        Ok(rows)
     }
 
     /// `weir <args>` against this stack.

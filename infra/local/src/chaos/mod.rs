@@ -24,7 +24,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -223,7 +223,6 @@ async fn go(
         verbose: args.verbose,
         begun: AtomicUsize::new(0),
     };
-    let copies = AtomicU64::new(0);
     let work = async {
         let without_effect = faults_and_traffic(args, plan, &called.events, &conductor).await?;
         let step = Step::begin("wait until everything is delivered");
@@ -234,7 +233,6 @@ async fn go(
     let without_effect = tokio::select! {
         done = work => done?,
         why = stack.lost() => return Err(why),
-        never = warehouse::most_copies(&http, &urls.clickhouse, &copies) => match never {},
     };
 
     let step = Step::begin("compare");
@@ -243,9 +241,9 @@ async fn go(
     }
     let backup = folder.join("data/firehose/backup");
     let mut stored = warehouse::read(&http, &urls.clickhouse, &backup).await?;
-    stored.copies = copies.into_inner();
     let account = account(&http, &urls, &backup).await?;
     stored.taken = account.total().accepted;
+    stored.taken_again = account.total().again;
     stored.unaccounted = account.missing.len() as u64;
     let book = ledger.take();
     let tally = Tally::of(&book, &stored);

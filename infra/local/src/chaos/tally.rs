@@ -13,14 +13,14 @@ pub(super) struct Stored {
     pub(super) seen: HashMap<Uuid, u64>,
     /// Rows that carry no id of ours.
     pub(super) strangers: u64,
-    /// The most copies of rows that were on disk at a time.
-    pub(super) copies: u64,
     /// Different lines in quarantine.
     pub(super) quarantined: HashSet<Vec<u8>>,
     /// Rows of the quarantine that hold a line which another holds too.
     pub(super) quarantine_copies: u64,
     /// Lines that Firehose has taken, by its ledger.
     pub(super) taken: u64,
+    /// Of these, lines of an event that was taken once more.
+    pub(super) taken_again: u64,
     /// Of these, what `weir status --reconcile` finds nowhere.
     pub(super) unaccounted: u64,
     /// Events in the backup: Firehose gave up on them.
@@ -52,6 +52,8 @@ pub(super) struct Tally {
     pub(super) quarantine_copies: u64,
     /// Lines in Firehose's ledger.
     pub(super) taken: u64,
+    /// Of these, lines of an event that was taken once more: its client, or `events`, did not hear the answer.
+    pub(super) taken_again: u64,
     /// Of these, nowhere.
     pub(super) unaccounted: u64,
     /// Refused, as it has to be.
@@ -64,8 +66,6 @@ pub(super) struct Tally {
     pub(super) unacknowledged: u64,
     /// Of these, stored.
     pub(super) unacknowledged_but_stored: u64,
-    /// The most rows on disk at a time that merging had yet to remove: an event that its client sent again, mostly.
-    pub(super) copies_before_merging: u64,
     /// Stored, and never sent.
     pub(super) strangers: u64,
     /// Answers that break the endpoint's contract.
@@ -79,9 +79,9 @@ impl Tally {
             sent: book.events.len() as u64,
             strangers: stored.strangers,
             wrong_answers: book.wrong_answers.len() as u64,
-            copies_before_merging: stored.copies,
             quarantine_copies: stored.quarantine_copies,
             taken: stored.taken,
+            taken_again: stored.taken_again,
             unaccounted: stored.unaccounted,
             ..Self::default()
         };
@@ -163,6 +163,11 @@ impl Tally {
                     self.taken
                 ),
             ),
+            row(
+                "taken again",
+                self.taken_again,
+                "of these lines: an event that Firehose took once more",
+            ),
             (
                 "quarantined",
                 self.quarantined,
@@ -192,11 +197,6 @@ impl Tally {
                 "the client gave up before it knew",
             ),
             row("  of these stored", self.unacknowledged_but_stored, ""),
-            row(
-                "copies before merging",
-                self.copies_before_merging,
-                "on disk at a time at most; readers do not count them",
-            ),
             must_be_none("never sent", self.strangers, "stored, and nobody sent it"),
             must_be_none(
                 "wrong answers",
@@ -269,8 +269,11 @@ mod tests {
         // A ledger that knows less than the clients were told.
         let forgetful = Stored { taken: 1, ..stored(1) };
         check(GOOD, &forgetful, |tally| tally.taken, false);
-        let copies = Stored { copies: 1, ..stored(1) };
-        check(GOOD, &copies, |tally| tally.copies_before_merging, true);
+        let again = Stored {
+            taken_again: 1,
+            ..stored(1)
+        };
+        check(GOOD, &again, |tally| tally.taken_again, true);
     }
 
     #[test]

@@ -1,9 +1,7 @@
 //! What the pipeline has in the end: the table, the quarantine, the backup folder. All read past the proxies.
 
 use std::collections::HashSet;
-use std::convert::Infallible;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
@@ -17,9 +15,6 @@ use super::tally::Stored;
 
 /// How long one query may take: a long run has millions of rows.
 const QUERY_WITHIN: Duration = Duration::from_secs(300);
-
-/// How often copies are looked for.
-const LOOK_EVERY: Duration = Duration::from_millis(700);
 
 /// A query's answer as text.
 async fn query(http: &reqwest::Client, url: &str, query: &str) -> anyhow::Result<String> {
@@ -57,23 +52,6 @@ pub(super) async fn read(http: &reqwest::Client, clickhouse: &str, backup: &Path
     stored.given_up = given_up;
     stored.poison_given_up = poison;
     Ok(stored)
-}
-
-/// How many copies of rows are on disk now. Merging takes them away at any time: see [`most_copies`].
-async fn copies(http: &reqwest::Client, url: &str) -> anyhow::Result<u64> {
-    let count = "SELECT count() - uniqExact(event_id) FROM events";
-    Ok(query(http, url, count).await?.trim().parse()?)
-}
-
-/// Looks again and again how many copies of rows are on disk, and keeps the most. Never returns.
-pub(super) async fn most_copies(http: &reqwest::Client, url: &str, most: &AtomicU64) -> Infallible {
-    loop {
-        // While ClickHouse is down there is nothing to see.
-        if let Ok(now) = copies(http, url).await {
-            most.fetch_max(now, Ordering::Relaxed);
-        }
-        tokio::time::sleep(LOOK_EVERY).await;
-    }
 }
 
 /// Takes away one acknowledged event and doubles another, so that a check can be seen to fail.
