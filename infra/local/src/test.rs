@@ -165,6 +165,10 @@ impl Bench {
     async fn cargo(&self, part: Part) -> anyhow::Result<Count> {
         let mut cargo = Command::new("cargo");
         cargo.current_dir(self.project.root());
+        // What `cargo run` has set would make cargo build again what it has built.
+        for name in up::WITHHELD {
+            cargo.env_remove(name);
+        }
         match (self.nextest, part) {
             (true, part) => {
                 let packages = if part == Part::E2e {

@@ -36,7 +36,7 @@ use std::{
 use anyhow::{Context as _, bail};
 
 pub(crate) use self::leftovers::sweep;
-pub(crate) use self::settings::{STREAM, Urls};
+pub(crate) use self::settings::{STREAM, Urls, WITHHELD};
 use self::{
     settings::{Programs, Warehouse},
     stack::Plan,

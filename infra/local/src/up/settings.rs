@@ -147,7 +147,7 @@ pub(super) fn firehose_args(port: u16, data: &Path, endpoint: &str, interval: u6
 
 /// Variables of the shell that would reach past the local stack, or make cargo build everything again: `cargo run`
 /// sets the `CARGO_*` ones, and some build scripts run anew when they change.
-pub(super) const WITHHELD: &[&str] = &[
+pub(crate) const WITHHELD: &[&str] = &[
     "AWS_SESSION_TOKEN",
     "AWS_PROFILE",
     "AWS_ENDPOINT_URL",
