@@ -1,4 +1,4 @@
-//! GET /ledger/<stream>?since=<hour>: the lines that the stream has taken. What `weir status --reconcile` reads.
+//! `GET /ledger/<stream>?since=<hour>`: the lines that the stream has taken. What `weir status --reconcile` reads.
 
 use std::sync::Arc;
 
