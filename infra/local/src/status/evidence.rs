@@ -167,7 +167,14 @@ impl Places<'_> {
             return Ok(keys);
         }
         for object in Source::Path(self.backup.to_owned()).objects().await? {
-            match Contents::read(&object.read().await?) {
+            let content = match object.read().await {
+                Ok(content) => content,
+                Err(error) => {
+                    report::say(format!("{error:#}"));
+                    continue;
+                }
+            };
+            match Contents::read(&content) {
                 Ok(contents) => {
                     for wrong in &contents.undecodable {
                         report::say(format!("{}: {wrong}", object.name));
