@@ -7,7 +7,7 @@
 //! - `WEIR_LIBCHDB`: the engine's library.
 //! - `WEIR_CLIENTS_PYTHON`, `WEIR_CLIENTS_NODE`: third parties' clients, for the end-to-end tests.
 //! - `WEIR_CHROMIUM`: a browser, for the same.
-//! - `WEIR_SCHEMATHESIS`: the folder of an environment with schemathesis, for the same.
+//! - `WEIR_SCHEMATHESIS`, `WEIR_SAM`: the folders of environments with schemathesis, and with the SAM CLI, for the same.
 
 mod count;
 mod dbt;
@@ -201,7 +201,8 @@ impl Bench {
                 .env("WEIR_CLIENTS_PYTHON", &clients.python)
                 .env("WEIR_CLIENTS_NODE", &clients.node)
                 .env("WEIR_CHROMIUM", &clients.chromium)
-                .env("WEIR_SCHEMATHESIS", &clients.schemathesis);
+                .env("WEIR_SCHEMATHESIS", &clients.schemathesis)
+                .env("WEIR_SAM", &clients.sam);
         }
         let (success, output) = shown(&mut cargo, &self.stop).await?;
         Ok(Count::of_cargo(&output).with_end(success))

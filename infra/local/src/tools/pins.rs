@@ -27,6 +27,9 @@ pub(super) const JS_CLIENTS: &[&str] = &["@clickhouse/client@1.23.1", "puppeteer
 /// it brings much that the clients do without.
 pub(super) const SCHEMATHESIS: &[&str] = &["schemathesis==4.32.5"];
 
+/// What checks the template, and packages dbt for AWS.
+pub(super) const SAM: &[&str] = &["aws-sam-cli==1.170.0", "cfn-lint==1.58.0"];
+
 /// The engine's npm package for a platform, by Rust's names of the system and the processor, and the library in it.
 pub(super) fn engine_package(os: &str, arch: &str) -> Option<(&'static str, &'static str)> {
     match (os, arch) {
