@@ -127,7 +127,10 @@ async fn every_function_is_built_and_named_alike() -> anyhow::Result<()> {
     programs.sort_unstable();
     let mut built: Vec<_> = template.functions().filter_map(|(_, it)| binary_of(it)).collect();
     built.sort_unstable();
-    ensure!(built == programs, "the template: {built:?}\nthe workspace: {programs:?}");
+    ensure!(
+        built == programs,
+        "the template: {built:?}\nthe workspace: {programs:?}"
+    );
 
     let globals = &template.source["Globals"]["Function"];
     ensure!(globals["Runtime"] == "provided.al2023" && globals["Architectures"][0] == "arm64");
@@ -158,12 +161,11 @@ async fn every_function_is_built_and_named_alike() -> anyhow::Result<()> {
 async fn what_is_stored_is_closed_and_limited() -> anyhow::Result<()> {
     let template = Template::main().await?;
     let parts = &template.transformed;
-    let expectations: &[(&str, &str, Value)] = &serde_json::from_str::<Vec<(String, String, Value)>>(include_str!(
-        "../fixtures/template_settings.json"
-    ))?
-    .into_iter()
-    .map(|(id, pointer, value)| (&*id.leak(), &*pointer.leak(), value))
-    .collect::<Vec<_>>();
+    let expectations: &[(&str, &str, Value)] =
+        &serde_json::from_str::<Vec<(String, String, Value)>>(include_str!("../fixtures/template_settings.json"))?
+            .into_iter()
+            .map(|(id, pointer, value)| (&*id.leak(), &*pointer.leak(), value))
+            .collect::<Vec<_>>();
     for (id, pointer, expected) in expectations {
         let found = parts["Resources"][*id]["Properties"].pointer(pointer);
         ensure!(found == Some(expected), "{id}{pointer} is {found:?}, not {expected}");
@@ -226,10 +228,7 @@ async fn dbt_is_packaged_for_its_processor_with_its_project() -> anyhow::Result<
         if name.ends_with(".so") {
             let head = std::fs::read(&file)?;
             // e_machine of ELF: 183 is AArch64.
-            ensure!(
-                head.get(18..20) == Some(&[183, 0]),
-                "{name} is for another processor"
-            );
+            ensure!(head.get(18..20) == Some(&[183, 0]), "{name} is for another processor");
             libraries += 1;
         }
     }
