@@ -9,7 +9,7 @@ pub(super) const ENGINE_UNPACKED_BYTES: u64 = 566_330_000;
 
 /// The emulator of AWS Lambda. Its dependency ziglang is only for cross-compiling, so it is left out.
 pub(super) const CARGO_LAMBDA: &[&str] = &["cargo-lambda==1.9.2"];
-/// dbt. 1.11 on purpose: dbt-core 1.12 has a dependency that downloads from a code host while it installs.
+/// dbt, as in functions/dbt/requirements.txt. 1.11 on purpose: dbt-core 1.12 has a dependency that downloads from a code host while it installs.
 pub(super) const DBT: &[&str] = &["dbt-core==1.11.16", "dbt-clickhouse==1.10.3"];
 
 /// The clients that the tests put against the local stack.
@@ -44,6 +44,14 @@ pub(super) fn engine_package(os: &str, arch: &str) -> Option<(&'static str, &'st
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What is tested here is what Lambda gets.
+    #[test]
+    fn the_dbt_function_has_the_same_dbt() {
+        let requirements = include_str!("../../../../functions/dbt/requirements.txt");
+        let lines = requirements.lines().filter(|line| !line.starts_with('#'));
+        assert_eq!(lines.collect::<Vec<_>>(), DBT);
+    }
 
     #[test]
     fn every_platform_that_rust_and_the_engine_share_has_a_package() {
