@@ -56,6 +56,11 @@ fn of_type<'a>(template: &'a Value, wanted: &str) -> impl Iterator<Item = (&'a s
         .map(|(id, resource)| (id.as_str(), resource))
 }
 
+/// A function's name in the repository: `DbtFunction` is `dbt`.
+fn name_of(id: &str) -> String {
+    id.strip_suffix("Function").unwrap_or(id).to_lowercase()
+}
+
 /// The program that cargo-lambda builds for a function.
 fn binary_of(function: &Value) -> Option<&str> {
     function["Metadata"]["BuildProperties"]["Binary"].as_str()
@@ -137,7 +142,7 @@ async fn every_function_is_built_and_named_alike() -> anyhow::Result<()> {
     ensure!(globals["CodeUri"] == "..", "the workspace is where cargo runs");
     for (id, function) in template.functions() {
         let properties = &function["Properties"];
-        let name = id.to_lowercase();
+        let name = name_of(id);
         if let Some(binary) = binary_of(function) {
             ensure!(binary == name, "{id} runs {binary}");
             ensure!(function["Metadata"]["BuildMethod"] == "rust-cargolambda", "{id}");
@@ -179,7 +184,8 @@ async fn what_is_stored_is_closed_and_limited() -> anyhow::Result<()> {
     }
     for (id, function) in of_type(parts, "AWS::Lambda::Function") {
         let group = &function["Properties"]["LoggingConfig"]["LogGroup"]["Ref"];
-        ensure!(*group == format!("{id}Logs"), "{id} logs to {group}");
+        let own = format!("{}Logs", id.strip_suffix("Function").unwrap_or(id));
+        ensure!(*group == own, "{id} logs to {group}");
         ensure!(groups.iter().any(|(name, _)| group == name), "there is no {group}");
     }
     for (id, _) in of_type(parts, "AWS::S3::Bucket") {
@@ -197,7 +203,7 @@ async fn what_is_stored_is_closed_and_limited() -> anyhow::Result<()> {
         ensure!(url["Properties"]["Cors"].is_null(), "{id} answers CORS too");
     }
     // A migration that fails ends the deploy before these.
-    for id in ["Loader", "Stream", "Replay", "Dbt"] {
+    for id in ["Loader", "Stream", "Replay", "DbtFunction"] {
         ensure!(
             parts["Resources"][id]["DependsOn"] == "Migrations",
             "{id} does not wait for the migrations"
@@ -217,10 +223,16 @@ async fn what_is_stored_is_closed_and_limited() -> anyhow::Result<()> {
 async fn dbt_is_packaged_for_its_processor_with_its_project() -> anyhow::Result<()> {
     let folder = scratch();
     let build = folder.path().join("build");
-    let args = ["build", "Dbt", "--template-file", "infra/template.yaml", "--build-dir"];
+    let args = [
+        "build",
+        "DbtFunction",
+        "--template-file",
+        "infra/template.yaml",
+        "--build-dir",
+    ];
     ran(program("sam"), &[&args[..], &[&build.to_string_lossy()]].concat()).await?;
 
-    let package = build.join("Dbt");
+    let package = build.join("DbtFunction");
     let (mut bytes, mut libraries) = (0, 0);
     for file in files(&package)? {
         bytes += file.metadata()?.len();
@@ -235,7 +247,7 @@ async fn dbt_is_packaged_for_its_processor_with_its_project() -> anyhow::Result<
     ensure!(libraries > 5, "only {libraries} libraries");
     ensure!(bytes < 250 << 20, "{bytes} bytes: Lambda unpacks 250 MB at most");
 
-    // The whole project, and whatever the function's folder holds of code.
+    // The whole project, and what Lambda calls.
     let project = checkout().join("dbt");
     for file in files(&project)? {
         let inside = file.strip_prefix(&project)?;
@@ -247,18 +259,20 @@ async fn dbt_is_packaged_for_its_processor_with_its_project() -> anyhow::Result<
             );
         }
     }
-    for entry in std::fs::read_dir(checkout().join("functions/dbt"))? {
-        let name = entry?.file_name().to_string_lossy().into_owned();
-        if name.ends_with(".py") && !name.starts_with("test_") {
-            ensure!(package.join(&name).is_file(), "{name} is not in the package");
-        }
-    }
-    // The same versions as here.
-    let pins = std::fs::read_to_string(checkout().join("infra/local/src/tools/pins.rs"))?;
+    let handler = Template::main().await?.source["Resources"]["DbtFunction"]["Properties"]["Handler"].clone();
+    let (module, function) = handler
+        .as_str()
+        .and_then(|it| it.split_once('.'))
+        .context("no handler")?;
+    let module = std::fs::read_to_string(package.join(format!("{module}.py")))?;
+    ensure!(
+        module.contains(&format!("\ndef {function}(")),
+        "{handler} is not in the package"
+    );
+    // A test of `weir` compares these with the versions here.
     let asked = std::fs::read_to_string(checkout().join("functions/dbt/requirements.txt"))?;
     for pin in asked.lines().filter(|line| line.contains("==")) {
-        ensure!(pins.contains(&format!("\"{pin}\"")), "{pin} is not pins.rs's");
-        let name = pin.replace("==", "-").replace("dbt-c", "dbt_c");
+        let name = pin.replace("==", "-").replacen("dbt-", "dbt_", 1);
         ensure!(package.join(format!("{name}.dist-info")).is_dir(), "no {name}");
     }
     Ok(())

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use anyhow::{Context as _, ensure};
 use serde_json::Value;
 
-use super::{Template, of_type};
+use super::{Template, name_of, of_type};
 
 /// What the functions write to their logs as metrics, in the namespace `Weir` with the dimension `function`.
 const OURS: &[&str] = &[
@@ -114,19 +114,22 @@ fn shown(template: &Value) -> anyhow::Result<Vec<Metric>> {
 async fn every_metric_is_written_by_somebody() -> anyhow::Result<()> {
     let monitoring = Template::read("infra/monitoring.yaml").await?;
     let main = Template::main().await?;
-    let functions: BTreeSet<String> = main.functions().map(|(id, _)| id.to_lowercase()).collect();
+    let functions: BTreeSet<String> = main.functions().map(|(id, _)| name_of(id)).collect();
     let (alarmed, shown) = (alarmed(&monitoring.source), shown(&monitoring.source)?);
     ensure!(alarmed.len() > 12 && shown.len() > 30, "{alarmed:?}\n{shown:?}");
     for metric in alarmed.iter().chain(&shown) {
         ensure!(known(metric), "nobody writes {metric:?}");
         let (_, _, dimension, value) = metric;
-        if dimension.eq_ignore_ascii_case("function") || dimension == "FunctionName" {
-            let function = value.strip_prefix("${Stack}-").unwrap_or_default();
-            ensure!(
-                functions.contains(function),
-                "{metric:?} is no function of the template"
-            );
-        }
+        // AWS knows the function by its whole name, the functions know themselves by their own.
+        let function = match dimension.as_str() {
+            "FunctionName" => value.strip_prefix("${Stack}-").unwrap_or_default(),
+            "function" => value,
+            _ => continue,
+        };
+        ensure!(
+            functions.contains(function),
+            "{metric:?} is no function of the template"
+        );
     }
     // And what is written is seen.
     for name in OURS {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Context as _, ensure};
 use edge::Function;
 
-use super::{Template, binary_of, of_type};
+use super::{Template, binary_of, name_of, of_type};
 use crate::process::checkout;
 
 /// Each function with an address, and what it answers.
@@ -174,9 +174,13 @@ async fn variables_are_what_each_function_reads() -> anyhow::Result<()> {
     for (id, function) in of_type(&template.source, "AWS::Serverless::Function") {
         let variables = &function["Properties"]["Environment"]["Variables"];
         if let Some(user) = variables["CLICKHOUSE_USER"]["Ref"].as_str() {
-            ensure!(user == format!("ClickHouse{id}User"), "{id} is {user}");
+            let name = name_of(id);
+            ensure!(
+                user.eq_ignore_ascii_case(&format!("ClickHouse{name}User")),
+                "{id} is {user}"
+            );
             let password = variables["CLICKHOUSE_PASSWORD"]["Fn::Sub"].as_str().unwrap_or_default();
-            let key = format!(":SecretString:{}}}}}", id.to_lowercase());
+            let key = format!(":SecretString:{name}}}}}");
             ensure!(
                 password.starts_with("{{resolve:secretsmanager:${ClickHousePasswordsArn}") && password.ends_with(&key),
                 "{id}'s password is {password}"
