@@ -28,7 +28,7 @@ const GOOD: &str = concat!(
 );
 
 /// Lines, each with the one thing that is changed about it.
-fn lines() -> Vec<String> {
+fn lines() -> anyhow::Result<Vec<String>> {
     let mut lines = vec![
         GOOD.to_owned(),
         "not json".to_owned(),
@@ -68,9 +68,27 @@ fn lines() -> Vec<String> {
     ] {
         lines.push(GOOD.replace(from, to));
     }
+    // Each field is not there, and is of each other type.
+    let good: serde_json::Map<String, Value> = serde_json::from_str(GOOD)?;
+    for field in good.keys() {
+        let mut changed = good.clone();
+        changed.remove(field);
+        lines.push(Value::from(changed.clone()).to_string());
+        for value in [
+            json!(null),
+            json!(true),
+            json!(7),
+            json!("seven"),
+            json!([]),
+            json!({"a": "b"}),
+        ] {
+            changed.insert(field.clone(), value);
+            lines.push(Value::from(changed.clone()).to_string());
+        }
+    }
     // Else they would replace one another in the table.
     let own = |(at, line): (usize, String)| line.replace("-8000-000000000001", &format!("-8000-{at:012}"));
-    lines.into_iter().enumerate().map(own).collect()
+    Ok(lines.into_iter().enumerate().map(own).collect())
 }
 
 fn told(row: &Row) -> Value {
@@ -111,7 +129,7 @@ async fn it_stores_and_puts_aside_what_the_loader_would() -> anyhow::Result<()> 
         sql.run(statement).await?;
     }
 
-    let lines = lines();
+    let lines = lines()?;
     let mut insert = "INSERT INTO analytics.events_s3queue FORMAT JSONEachRow\n".to_owned();
     for line in &lines {
         insert.push_str(&json!({"line": line, "_path": "events/one"}).to_string());

@@ -11,15 +11,18 @@ use crate::process::checkout;
 /// Where it is seen that a role needs an action: a file, and what stands in it.
 type Evidence = (&'static str, &'static str);
 
+/// Some actions, and what needs them.
+type Right = (&'static [&'static str], Evidence);
+
 const TEMPLATE: &str = "infra/template.yaml";
 /// Lambda writes a function's output to its log group as the function.
-const LOGS: (&[&str], Evidence) = (
+const LOGS: Right = (
     &["logs:CreateLogStream", "logs:PutLogEvents"],
     (TEMPLATE, "LoggingConfig:"),
 );
 
 /// The rights of every role.
-const NEEDED: &[(&str, &[(&[&str], Evidence)])] = &[
+const NEEDED: &[(&str, &[Right])] = &[
     (
         "EventsRole",
         &[
