@@ -171,6 +171,20 @@ fn ran_well(line: &Value) -> anyhow::Result<()> {
     Ok(())
 }
 
+#[tokio::test]
+async fn the_handler_s_own_tests() -> anyhow::Result<()> {
+    let package = Package::new()?;
+    let mut python = Command::new(setting("WEIR_DBT").join("bin/python"));
+    python
+        .args(["-m", "unittest", "--verbose"])
+        .current_dir(checkout().join("functions/dbt"));
+    package.environment(&mut python, "http://127.0.0.1:1");
+    let output = python.output().await?;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    ensure!(output.status.success() && said.contains("Ran 4 tests"), "{said}");
+    Ok(())
+}
+
 /// From a POST to an answer, with the function in the place of `weir dbt`; and again in the same process, as on a warm start.
 #[tokio::test]
 async fn a_scheduled_run_needs_no_semaphores() -> anyhow::Result<()> {

@@ -25,6 +25,7 @@ mod command_line;
 mod contract;
 mod crash;
 mod dbt_function;
+mod deploy;
 mod docs;
 mod engine;
 mod firehose;
