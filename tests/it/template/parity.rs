@@ -156,17 +156,13 @@ async fn variables_are_what_each_function_reads() -> anyhow::Result<()> {
     }
     let template = Template::main().await?;
     for (id, function) in template.functions() {
-        // dbt's function is no configuration of Rust's.
-        let Some(binary) = binary_of(function) else {
-            continue;
-        };
         let given: BTreeSet<String> = function["Properties"]["Environment"]["Variables"]
             .as_object()
             .into_iter()
             .flatten()
             .map(|(name, _)| name.clone())
             .collect();
-        let expected = read.get(binary).cloned().unwrap_or_default();
+        let expected = read.get(&name_of(id)).cloned().unwrap_or_default();
         ensure!(given == expected, "{id} is given {given:?}, and reads {expected:?}");
     }
     // Each has a user and a password of its own, and only the loader the stream's key.
