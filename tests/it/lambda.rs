@@ -17,7 +17,7 @@ use crate::held::Held;
 use crate::process::{PATIENCE, eventually, setting};
 
 /// A runtime API (<https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html>) with some invocations to give.
-struct Runtime {
+pub struct Runtime {
     address: String,
     inner: Arc<Mutex<Inner>>,
     server: tokio::task::JoinHandle<()>,
@@ -33,7 +33,8 @@ struct Inner {
 }
 
 impl Runtime {
-    async fn start(invocations: &[Value]) -> anyhow::Result<Self> {
+    /// Listens on a free port; the last of these is given first.
+    pub async fn start(invocations: &[Value]) -> anyhow::Result<Self> {
         let inner = Arc::new(Mutex::new(Inner {
             waiting: invocations.to_vec(),
             ..Inner::default()
@@ -53,6 +54,11 @@ impl Runtime {
 
     /// Starts a function that asks this API for work.
     fn function(&self, name: &str, variables: &[(&str, &str)]) -> anyhow::Result<Child> {
+        self.command(name, variables)?.spawn().context(name.to_owned())
+    }
+
+    /// The same, not started.
+    pub fn command(&self, name: &str, variables: &[(&str, &str)]) -> anyhow::Result<Command> {
         let built = setting("WEIR_BIN");
         let program = built.parent().context("a folder")?.join(name);
         let mut command = Command::new(&program);
@@ -66,14 +72,20 @@ impl Runtime {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .kill_on_drop(true);
-        command.spawn().with_context(|| format!("{}", program.display()))
+        Ok(command)
+    }
+
+    /// What the invocations were answered.
+    pub fn answers(&self) -> Vec<Value> {
+        self.inner().answers.iter().map(|(_, answer)| answer.clone()).collect()
     }
 
     fn inner(&self) -> std::sync::MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn asked(&self, times: usize) -> anyhow::Result<()> {
+    /// Waits until it was asked for work so often.
+    pub async fn asked(&self, times: usize) -> anyhow::Result<()> {
         eventually("the function asks for work", async || {
             Ok((self.inner().asked >= times).then_some(()))
         })

@@ -3,8 +3,8 @@
 //!
 //! Run it with `cargo weir test`, which fetches the tools and says where they are:
 //! `WEIR_BIN` (the `weir` under test), `WEIR_CLIENTS_PYTHON` (a virtual environment with third parties' clients),
-//! `WEIR_CLIENTS_NODE` (a folder with their `node_modules`), `WEIR_CHROMIUM` (a browser) and `WEIR_SCHEMATHESIS` (a virtual
-//! environment with schemathesis).
+//! `WEIR_CLIENTS_NODE` (a folder with their `node_modules`), `WEIR_CHROMIUM` (a browser), `WEIR_SCHEMATHESIS` (a virtual
+//! environment with schemathesis), `WEIR_SAM` (one with the SAM CLI) and `WEIR_DBT` (one with dbt).
 
 #![allow(missing_docs, unreachable_pub, reason = "a test binary has no public interface")]
 #![allow(
@@ -24,6 +24,8 @@ mod clients;
 mod command_line;
 mod contract;
 mod crash;
+mod dbt_function;
+mod deploy;
 mod docs;
 mod engine;
 mod firehose;
@@ -33,8 +35,10 @@ mod loader;
 mod pipeline;
 mod quarantine;
 mod replay;
+mod s3queue;
 mod schemathesis;
 mod secrets;
 mod status;
+mod template;
 mod threats;
 mod warehouse;

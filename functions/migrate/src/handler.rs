@@ -1,5 +1,6 @@
-//! The Lambda function: a deploy invokes it, it applies what is pending and answers with a summary. The event's content
-//! does not matter.
+//! The Lambda function: it applies what is pending and answers with a summary. A deploy invokes it as a custom resource of
+//! CloudFormation, which waits for a document at an address that the event names. Any other event is a plain invocation,
+//! whatever it holds.
 
 use std::time::Duration;
 
@@ -9,12 +10,15 @@ use edge::deadline;
 use jiff::Timestamp;
 use lambda_runtime::{Diagnostic, LambdaEvent};
 use serde::Serialize;
-use serde::de::IgnoredAny;
+use serde_json::Value;
+use tokio::time::Instant;
 
+use crate::deploy::{BadRequest, Data, Kind, Request, Status};
 use crate::embedded::embedded;
 use crate::error::MigrateError;
 use crate::migrator::{Migrator, Progress, Report};
 use crate::set::MigrationSet;
+use crate::tell::{NotTold, TELLING, tell};
 
 /// What every invocation shares.
 pub struct Context {
@@ -59,7 +63,7 @@ impl Context {
     }
 }
 
-/// The answer: `{"applied": [{"name", "statements", "duration_ms"}], "newest": "0001_create_events.sql"}`.
+/// What a plain invocation answers: `{"applied": [{"name", "statements", "duration_ms"}], "newest": "0001_create_events.sql"}`.
 #[derive(Debug, Serialize, PartialEq, Eq)]
 pub struct Summary {
     /// What this invocation applied, oldest first; empty when the database was up to date.
@@ -68,19 +72,131 @@ pub struct Summary {
     pub newest: Option<String>,
 }
 
+/// The answer.
+#[derive(Debug, Serialize, PartialEq, Eq)]
+#[serde(untagged)]
+pub enum Answer {
+    /// To whoever invoked it.
+    Summary(Summary),
+    /// To nobody in particular: CloudFormation has been told that.
+    Told {
+        /// What it was told.
+        told: Status,
+    },
+}
+
+/// Why an invocation fails. Lambda invokes again for CloudFormation then, twice: nothing of it is done twice.
+#[derive(Debug, thiserror::Error)]
+pub enum InvocationError {
+    /// Of a plain invocation.
+    #[error(transparent)]
+    Migrate(#[from] MigrateError),
+    /// Nobody can be told.
+    #[error(transparent)]
+    BadRequest(#[from] BadRequest),
+    /// CloudFormation could not be told, and waits.
+    #[error("CloudFormation could not be told {status:?}: {reason}. What it was to hear: {outcome}")]
+    NotTold {
+        /// How it went.
+        status: Status,
+        /// Why it could not be told.
+        reason: NotTold,
+        /// What the document would have said.
+        outcome: String,
+    },
+}
+
 /// What the invoker sees when it failed: the message, not a `Debug` print.
-impl From<MigrateError> for Diagnostic {
-    fn from(error: MigrateError) -> Self {
+impl From<InvocationError> for Diagnostic {
+    fn from(error: InvocationError) -> Self {
+        let kind = match &error {
+            InvocationError::Migrate(_) => "MigrateError",
+            InvocationError::BadRequest(_) => "BadRequest",
+            InvocationError::NotTold { .. } => "NotTold",
+        };
         Self {
-            error_type: "MigrateError".to_owned(),
+            error_type: kind.to_owned(),
             error_message: error.to_string(),
         }
     }
 }
 
-/// Applies what is pending, as far as the time goes that Lambda gives. An error fails the invocation, and so the deploy.
-pub async fn handle(context: &Context, event: LambdaEvent<IgnoredAny>) -> Result<Summary, MigrateError> {
-    let limit = deadline::remaining_of_invocation(event.context.deadline, (context.now)());
+/// Applies what is pending, as far as the time goes that Lambda gives. An error fails the invocation; a deploy fails by what
+/// CloudFormation is told.
+pub async fn handle(context: &Context, event: LambdaEvent<Value>) -> Result<Answer, InvocationError> {
+    let left = deadline::remaining_of_invocation(event.context.deadline, (context.now)());
+    match Request::read(&event.payload) {
+        None => Ok(Answer::Summary(apply(context, left).await?)),
+        Some(request) => deploy(context, &request?, left).await,
+    }
+}
+
+/// Does what CloudFormation asks, and tells it how that went: also when it went wrong, and when there is no time for more. It would
+/// wait for an hour.
+async fn deploy(context: &Context, request: &Request, left: Duration) -> Result<Answer, InvocationError> {
+    let until = Instant::now() + left;
+    let (status, reason, summary) = match request.kind {
+        Kind::Create | Kind::Update => {
+            let applied = apply(context, left.saturating_sub(TELLING.min(left / 2))).await;
+            outcome(request.kind, applied)
+        }
+        // Tables with events are not dropped because a stack is.
+        Kind::Delete => (Status::Success, "Nothing is dropped".to_owned(), None),
+        Kind::Unknown => {
+            let reason = "RequestType is none of Create, Update and Delete".to_owned();
+            (Status::Failed, reason, None)
+        }
+    };
+    let data = summary.as_ref().map(|summary| Data {
+        newest: summary.newest.as_deref().unwrap_or_default(),
+        applied: summary.applied.len().to_string(),
+    });
+    let document = request.document(status, &reason, data);
+    match tell(request.url(), document, until).await {
+        Ok(()) => {
+            match status {
+                Status::Success => tracing::info!(request = ?request.kind, reason, "CloudFormation was told SUCCESS"),
+                Status::Failed => tracing::error!(request = ?request.kind, reason, "CloudFormation was told FAILED"),
+            }
+            // Not an error, also when the migrations failed: Lambda would invoke again, in the middle of the rollback.
+            Ok(Answer::Told { told: status })
+        }
+        Err(failure) => Err(InvocationError::NotTold {
+            status,
+            reason: failure,
+            outcome: reason,
+        }),
+    }
+}
+
+/// What CloudFormation is told. Everybody who may look at the stack reads the reason, in its events, and so do the logs and chats
+/// that those go to: it is what our own log holds, the file, the statement and the number of ClickHouse's exception, and not
+/// ClickHouse's words, which may quote data. At a terminal `weir migrate` shows those.
+fn outcome(kind: Kind, applied: Result<Summary, MigrateError>) -> (Status, String, Option<Summary>) {
+    match applied {
+        Ok(summary) => {
+            let newest = summary.newest.as_deref().unwrap_or("none");
+            let reason = format!("Applied: {}. The newest is {newest}", summary.applied.len());
+            (Status::Success, reason, Some(summary))
+        }
+        // The database is newer than this build, and this build is deployed over another: a deploy is rolled back after its migrations,
+        // or an older version is deployed on purpose. Migrations go forward only, and the older version works with what is
+        // there. FAILED would stop the rollback half-way.
+        Err(error @ MigrateError::Missing { .. }) if kind == Kind::Update => {
+            (Status::Success, format!("Nothing is applied or undone: {error}"), None)
+        }
+        Err(error) => {
+            let more = match error.in_full() == error.to_string() {
+                true => "",
+                false => ". At a terminal, cargo weir migrate shows what ClickHouse said",
+            };
+            (Status::Failed, format!("{error}{more}"), None)
+        }
+    }
+}
+
+/// Applies what is pending within that time.
+async fn apply(context: &Context, limit: Duration) -> Result<Summary, MigrateError> {
     let mut under_way = None;
     let note = |progress| match progress {
         Progress::Begun(begun) => under_way = Some(begun),
@@ -110,98 +226,4 @@ pub async fn handle(context: &Context, event: LambdaEvent<IgnoredAny>) -> Result
 }
 
 #[cfg(test)]
-mod tests {
-    use clickhouse::{Client, Compression};
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-
-    use super::*;
-
-    #[test]
-    fn what_is_wrong_with_the_environment_is_said() {
-        for (key, value, expected) in [
-            (
-                "CLICKHOUSE_URL",
-                "localhost:8123",
-                "CLICKHOUSE_URL is not an http:// or https:// address",
-            ),
-            (
-                "CLICKHOUSE_DATABASE",
-                "a b",
-                "the database name \"a b\" is not made of letters, digits and _",
-            ),
-            (
-                "WEIR_CLUSTER",
-                "it's",
-                "the cluster name \"it's\" is empty or holds a quote, a backslash or a control character",
-            ),
-        ] {
-            let lookup = |asked: &str| match asked {
-                _ if asked == key => Some(value.to_owned()),
-                "CLICKHOUSE_URL" => Some("http://localhost:8123".to_owned()),
-                _ => None,
-            };
-            assert_eq!(Context::from_lookup(&lookup).err().unwrap().to_string(), expected);
-        }
-        let missing = Context::from_lookup(&|_| None).err().unwrap().to_string();
-        assert_eq!(missing, "CLICKHOUSE_URL is not set: the HTTP address of ClickHouse");
-    }
-
-    /// A server that answers each request with the next of these, and then never.
-    async fn server(answers: Vec<&'static [u8]>) -> String {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        tokio::spawn(async move {
-            let mut answers = answers.into_iter();
-            let mut open = Vec::new();
-            while let Ok((mut stream, _)) = listener.accept().await {
-                let _ = stream.read(&mut [0; 65536]).await;
-                if let Some(body) = answers.next() {
-                    let head = format!(
-                        "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
-                        body.len()
-                    );
-                    let _ = stream.write_all(&[head.as_bytes(), body].concat()).await;
-                }
-                open.push(stream);
-            }
-        });
-        url
-    }
-
-    #[tokio::test]
-    async fn time_that_runs_out_is_said_with_what_was_under_way() {
-        // Two zeros as RowBinaryWithNamesAndTypes: neither the database nor the table is there.
-        let neither = b"\x02\x01a\x01b\x06UInt64\x06UInt64\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
-        for (left_ms, answers, under_way) in [
-            (0, vec![], "no migration"),
-            (200, vec![], "no migration"),
-            (
-                500,
-                vec![&neither[..], b"", b""],
-                "0001_create_events.sql, statement 1 of ",
-            ),
-            (
-                500,
-                vec![&neither[..], b"", b"", b""],
-                "0001_create_events.sql, statement 2 of ",
-            ),
-        ] {
-            let url = server(answers).await;
-            // What the test's server sends is plain.
-            let client = Client::default().with_url(&url).with_compression(Compression::None);
-            let context = Context {
-                migrator: Migrator::new(client, &url, "analytics", None).unwrap(),
-                migrations: embedded().unwrap(),
-                now: || Timestamp::from_millisecond(1_700_000_000_000).unwrap(),
-            };
-            let mut lambda = lambda_runtime::Context::default();
-            lambda.deadline = 1_700_000_000_500 + left_ms;
-            let error = handle(&context, LambdaEvent::new(IgnoredAny, lambda))
-                .await
-                .unwrap_err();
-            let text = error.to_string();
-            assert!(matches!(error, MigrateError::NoTime { .. }), "{left_ms}: {text}");
-            assert!(text.contains(under_way) && text.contains("Run again"), "{text}");
-        }
-    }
-}
+mod tests;

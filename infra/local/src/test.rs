@@ -7,7 +7,8 @@
 //! - `WEIR_LIBCHDB`: the engine's library.
 //! - `WEIR_CLIENTS_PYTHON`, `WEIR_CLIENTS_NODE`: third parties' clients, for the end-to-end tests.
 //! - `WEIR_CHROMIUM`: a browser, for the same.
-//! - `WEIR_SCHEMATHESIS`: the folder of an environment with schemathesis, for the same.
+//! - `WEIR_SCHEMATHESIS`, `WEIR_SAM`: the folders of environments with schemathesis, and with the SAM CLI, for the same.
+//! - `WEIR_DBT`: the folder of the environment with dbt, for the same.
 
 mod count;
 mod dbt;
@@ -75,6 +76,7 @@ struct Bench {
     weir: PathBuf,
     library: PathBuf,
     clients: Option<tools::Clients>,
+    dbt: Option<PathBuf>,
     nextest: bool,
     filter: Option<String>,
     /// A signal has asked for the end.
@@ -134,15 +136,15 @@ async fn prepare(args: Args, stop: CancellationToken) -> anyhow::Result<(Bench, 
         Some(path) => path,
         None => tools::engine_library(&project).await?,
     };
-    if wanted(Part::Dbt) {
-        tools::dbt_environment(&project).await?;
-    }
+    // The end-to-end tests call dbt too, several at once.
+    let dbt = match wanted(Part::Dbt) || wanted(Part::E2e) {
+        true => Some(tools::dbt_environment(&project).await?),
+        false => None,
+    };
     let mut clients = None;
     if wanted(Part::E2e) {
         clients = Some(tools::clients(&project).await?);
         tools::cargo_lambda_environment(&project).await?;
-        // The end-to-end tests call dbt too, several at once.
-        tools::dbt_environment(&project).await?;
         // Every stack of the tests would build them else, all at once.
         up::build_functions(project.root()).await?;
     }
@@ -152,6 +154,7 @@ async fn prepare(args: Args, stop: CancellationToken) -> anyhow::Result<(Bench, 
         project,
         library,
         clients,
+        dbt,
         filter: args.filter,
         stop,
     };
@@ -196,12 +199,16 @@ impl Bench {
             .env("WEIR_BIN", &self.weir)
             .env("WEIR_LIBCHDB", &self.library)
             .env(MARK, std::process::id().to_string());
+        if let Some(dbt) = &self.dbt {
+            cargo.env("WEIR_DBT", dbt);
+        }
         if let Some(clients) = &self.clients {
             cargo
                 .env("WEIR_CLIENTS_PYTHON", &clients.python)
                 .env("WEIR_CLIENTS_NODE", &clients.node)
                 .env("WEIR_CHROMIUM", &clients.chromium)
-                .env("WEIR_SCHEMATHESIS", &clients.schemathesis);
+                .env("WEIR_SCHEMATHESIS", &clients.schemathesis)
+                .env("WEIR_SAM", &clients.sam);
         }
         let (success, output) = shown(&mut cargo, &self.stop).await?;
         Ok(Count::of_cargo(&output).with_end(success))

@@ -19,6 +19,8 @@ pub(crate) struct Clients {
     pub(crate) chromium: PathBuf,
     /// The folder of a Python environment with schemathesis.
     pub(crate) schemathesis: PathBuf,
+    /// The folder of a Python environment with the SAM CLI and cfn-lint.
+    pub(crate) sam: PathBuf,
 }
 
 /// The clients, fetched when they are missing.
@@ -51,10 +53,12 @@ pub(super) async fn clients(tools: &Path) -> anyhow::Result<Clients> {
     .await?;
     let chromium = chromium::program().await?;
     let schemathesis = python::environment(tools, "schemathesis", pins::SCHEMATHESIS, Dependencies::Installed).await?;
+    let sam = python::environment(tools, "sam", pins::SAM, Dependencies::Installed).await?;
     Ok(Clients {
         python,
         node,
         chromium,
         schemathesis,
+        sam,
     })
 }

@@ -9,7 +9,7 @@ pub(super) const ENGINE_UNPACKED_BYTES: u64 = 566_330_000;
 
 /// The emulator of AWS Lambda. Its dependency ziglang is only for cross-compiling, so it is left out.
 pub(super) const CARGO_LAMBDA: &[&str] = &["cargo-lambda==1.9.2"];
-/// dbt. 1.11 on purpose: dbt-core 1.12 has a dependency that downloads from a code host while it installs.
+/// dbt, as in functions/dbt/requirements.txt. 1.11 on purpose: dbt-core 1.12 has a dependency that downloads from a code host while it installs.
 pub(super) const DBT: &[&str] = &["dbt-core==1.11.16", "dbt-clickhouse==1.10.3"];
 
 /// The clients that the tests put against the local stack.
@@ -27,6 +27,9 @@ pub(super) const JS_CLIENTS: &[&str] = &["@clickhouse/client@1.23.1", "puppeteer
 /// it brings much that the clients do without.
 pub(super) const SCHEMATHESIS: &[&str] = &["schemathesis==4.32.5"];
 
+/// What checks the template, and packages dbt for AWS.
+pub(super) const SAM: &[&str] = &["aws-sam-cli==1.170.0", "cfn-lint==1.58.0"];
+
 /// The engine's npm package for a platform, by Rust's names of the system and the processor, and the library in it.
 pub(super) fn engine_package(os: &str, arch: &str) -> Option<(&'static str, &'static str)> {
     match (os, arch) {
@@ -41,6 +44,14 @@ pub(super) fn engine_package(os: &str, arch: &str) -> Option<(&'static str, &'st
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What is tested here is what Lambda gets.
+    #[test]
+    fn the_dbt_function_has_the_same_dbt() {
+        let requirements = include_str!("../../../../functions/dbt/requirements.txt");
+        let lines = requirements.lines().filter(|line| !line.starts_with('#'));
+        assert_eq!(lines.collect::<Vec<_>>(), DBT);
+    }
 
     #[test]
     fn every_platform_that_rust_and_the_engine_share_has_a_package() {

@@ -135,7 +135,20 @@ mod tests {
             }
         }
         let server = asked(|lookup| drop(edge::server::ServerConfig::from_lookup(lookup)));
-        let expected = configurations().into_iter().chain([("every HTTP function", server)]);
+        // Of CLICKHOUSE_URL the dbt function makes what the profile wants.
+        let profile = include_str!("../../../../dbt/profiles.yml");
+        let names = profile
+            .split("env_var('")
+            .skip(1)
+            .filter_map(|rest| rest.split('\'').next());
+        let dbt = names
+            .map(|name| match name {
+                "CLICKHOUSE_HOST" | "CLICKHOUSE_PORT" | "CLICKHOUSE_SECURE" => "CLICKHOUSE_URL".to_owned(),
+                name => name.to_owned(),
+            })
+            .collect();
+        let others = [("every HTTP function", server), ("dbt", dbt)];
+        let expected = configurations().into_iter().chain(others);
         assert_eq!(told, expected.collect());
     }
 }
