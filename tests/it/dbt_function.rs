@@ -347,7 +347,7 @@ async fn a_run_ends_before_the_deadline() -> anyhow::Result<()> {
             json!({"status": "not_begun", "DbtFailures": 1, "under_way": null}),
         ),
         (
-            &["20000", "1", "LEAST_SECONDS=1", "MARGIN_SECONDS=5", "AGAIN_SECONDS=1"],
+            &["35000", "1", "LEAST_SECONDS=1", "MARGIN_SECONDS=5", "AGAIN_SECONDS=1"],
             "dbt had no time left: slow was under way. The next run does it again",
             json!({"status": "out_of_time", "DbtFailures": 1, "under_way": ["slow"]}),
         ),
@@ -363,7 +363,7 @@ async fn a_run_ends_before_the_deadline() -> anyhow::Result<()> {
         let found =
             json!({"status": line["status"], "DbtFailures": line["DbtFailures"], "under_way": line["under_way"]});
         ensure!(found == part, "{found}");
-        ensure!(began.elapsed() < Duration::from_secs(60), "{:?}", began.elapsed());
+        ensure!(began.elapsed() < Duration::from_secs(120), "{:?}", began.elapsed());
     }
     let lines = logged_ok(Package::new()?.invoke(&server.url, &[MINUTES, "1"])?).await?;
     ran_well(&lines[0])?;
