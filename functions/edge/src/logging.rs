@@ -2,7 +2,11 @@
 
 use std::io::IsTerminal;
 
+use tracing::Level;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::config::Lookup;
 
@@ -35,10 +39,8 @@ pub(crate) fn init(lookup: &Lookup<'_>, in_lambda: bool) {
         .unwrap_or_default();
     let filter = EnvFilter::try_new(if directives.is_empty() { "info" } else { &directives })
         .unwrap_or_else(|_| EnvFilter::new("info"));
-    let filter = QUOTING
-        .iter()
-        .filter_map(|library| format!("{library}=info").parse().ok())
-        .fold(filter, EnvFilter::add_directive);
+    // Beside the filter, not in it: there a directive for a part of a library would win.
+    let quotes_nothing = filter_fn(|metadata| shown(metadata.target(), *metadata.level()));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         // It would panic where stderr cannot be written, such as on a full disk.
@@ -50,12 +52,44 @@ pub(crate) fn init(lookup: &Lookup<'_>, in_lambda: bool) {
             .flatten_event(true)
             .with_current_span(false)
             .with_span_list(false)
+            .finish()
+            .with(quotes_nothing)
             .try_init()
     } else {
         builder
             .with_writer(std::io::stderr)
             .with_ansi(std::io::stderr().is_terminal())
             .with_target(false)
+            .finish()
+            .with(quotes_nothing)
             .try_init()
     };
+}
+
+/// Whether a line of that target and level may be written, whatever is asked for.
+fn shown(target: &str, level: Level) -> bool {
+    let is_of = |library: &str| {
+        let part = target.strip_prefix(library);
+        part.is_some_and(|part| part.is_empty() || part.starts_with("::"))
+    };
+    level <= Level::INFO || !QUOTING.iter().any(|library| is_of(library))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn libraries_that_quote_data_stay_at_info() {
+        for (target, level, expected) in [
+            ("clickhouse", Level::INFO, true),
+            ("clickhouse", Level::DEBUG, false),
+            ("clickhouse::query", Level::TRACE, false),
+            ("lambda_runtime::layers", Level::TRACE, false),
+            ("lambda_runtime_api_client", Level::DEBUG, true),
+            ("events::firehose", Level::TRACE, true),
+        ] {
+            assert_eq!(shown(target, level), expected, "{target} {level}");
+        }
+    }
 }

@@ -33,8 +33,9 @@ enum Stopped {
     Lambda(#[source] lambda_http::Error),
 }
 
-/// Runs a function until it is told to stop (SIGTERM, SIGINT), and finishes what is under way then: in Lambda when `AWS_LAMBDA_RUNTIME_API` is set, else as a plain server. What
-/// is wrong with the configuration is one line on stderr and exit code 2.
+/// Runs a function until it is told to stop (SIGTERM, SIGINT), and finishes what is under way then: in Lambda when
+/// `AWS_LAMBDA_RUNTIME_API` is set, else as a plain server. What is wrong with the configuration is one line on stderr and exit
+/// code 2.
 pub fn serve<F: Function>() -> ExitCode {
     match run::<F>(&config::env) {
         Ok(()) => ExitCode::SUCCESS,

@@ -3,6 +3,8 @@
 //! A request becomes the event that a function URL would send, and lambda_http's own conversion makes the [`Request`] of
 //! it, so path, query, headers and body reach the handler as they do on AWS. Another [`Responder`] may send the event on.
 
+mod idle;
+
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -48,6 +50,10 @@ pub const MAX_CONNECTIONS: usize = 1000;
 
 /// How long a client may take over its headers, and then over its body.
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long a client may take to take its answer and to begin the next request: one that reads nothing would keep its
+/// connection from others for ever.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// How much of a body that is too large is read and dropped, so that the client gets to read the answer, and for how long.
 const MAX_DISCARD_BYTES: usize = 4 * MAX_BODY_BYTES;
@@ -175,12 +181,12 @@ pub async fn run<R: Responder>(
     responder: Arc<R>,
     stop: impl Future<Output = ()>,
 ) -> Result<(), ServerError> {
-    run_within(MAX_CONNECTIONS, listener, responder, stop).await
+    run_within((MAX_CONNECTIONS, ANSWER_TIMEOUT), listener, responder, stop).await
 }
 
-/// As [`run`], with at most so many connections at a time.
+/// As [`run`], with at most so many connections at a time, of which each may take so long to take an answer.
 async fn run_within<R: Responder>(
-    connections: usize,
+    (connections, answer_timeout): (usize, Duration),
     listener: TcpListener,
     responder: Arc<R>,
     stop: impl Future<Output = ()>,
@@ -207,9 +213,10 @@ async fn run_within<R: Responder>(
         // Small answers should not wait for an acknowledgement of the one before.
         let _ = stream.set_nodelay(true);
         let responder = Arc::clone(&responder);
+        let (answering, answered) = idle::watch();
         let service = service_fn(move |request| {
-            let responder = Arc::clone(&responder);
-            async move { Ok::<_, std::convert::Infallible>(exchange(&*responder, request, peer).await) }
+            let (responder, answering) = (Arc::clone(&responder), answering.clone());
+            async move { Ok::<_, std::convert::Infallible>(answering.during(exchange(&*responder, request, peer)).await) }
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
@@ -220,8 +227,11 @@ async fn run_within<R: Responder>(
             .serve_connection(TokioIo::new(stream), service);
         let connection = graceful.watch(connection);
         tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "connection ended");
+            tokio::select! {
+                ended = connection => if let Err(error) = ended {
+                    tracing::debug!(%error, "connection ended");
+                },
+                () = answered.for_longer_than(answer_timeout) => tracing::debug!("a client did not take its answer"),
             }
             drop(slot);
         });

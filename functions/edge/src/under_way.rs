@@ -34,7 +34,7 @@ impl UnderWay {
         UnderWay(watch::Sender::new(State::default()))
     }
 
-    /// An invocation, from its arrival to the end of its answer. It never ends once the process is stopping: who drives it
+    /// An invocation, from when the runtime has all of its event to the end of its answer. It never ends once the process is stopping: who drives it
     /// would ask for the next.
     pub(crate) fn count<T, F: Future<Output = T>>(&self, invocation: F) -> impl Future<Output = T> + use<T, F> {
         self.0.send_modify(|state| state.invocations += 1);

@@ -69,7 +69,7 @@ fn server() -> &'static Server {
                 faults: Faults::new(0, 100, 0),
                 account: "000000000000".to_owned(),
                 region: "us-east-1".to_owned(),
-                room: tokio::sync::Semaphore::new(ROOM),
+                room: std::sync::Arc::new(tokio::sync::Semaphore::new(ROOM)),
             }
         };
         let server = Server {

@@ -50,6 +50,7 @@ impl Function for Echo {
         match request.uri().path() {
             "/panic" => panic!("on demand"),
             "/teapot" => Err(Teapot),
+            "/large" => Ok(respond::text(StatusCode::OK, "text/plain", "x".repeat(64 << 20))),
             _ => Ok(respond::text(StatusCode::OK, "text/plain", line)),
         }
     }
@@ -62,10 +63,10 @@ struct Running {
 }
 
 async fn start() -> Running {
-    start_within(MAX_CONNECTIONS).await
+    start_within(MAX_CONNECTIONS, ANSWER_TIMEOUT).await
 }
 
-async fn start_within(connections: usize) -> Running {
+async fn start_within(connections: usize, answer_timeout: Duration) -> Running {
     let listener = bind(&ServerConfig {
         host: "127.0.0.1".into(),
         port: 0,
@@ -75,7 +76,7 @@ async fn start_within(connections: usize) -> Running {
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel();
     let function = Arc::new(Hosted(Echo::from_lookup(&|_| None).unwrap()));
-    let done = tokio::spawn(run_within(connections, listener, function, async {
+    let done = tokio::spawn(run_within((connections, answer_timeout), listener, function, async {
         let _ = stopped.await;
     }));
     Running { address, stop, done }
@@ -206,7 +207,7 @@ async fn headers_are_limited_in_number_and_size() {
 /// The third client is served when one of two has gone, and not before.
 #[tokio::test]
 async fn connections_are_limited() {
-    let running = start_within(2).await;
+    let running = start_within(2, ANSWER_TIMEOUT).await;
     let ask = b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n";
     let mut clients = Vec::new();
     for _ in 0..3 {
@@ -224,6 +225,27 @@ async fn connections_are_limited() {
     drop(clients.remove(0));
     clients[1].read_exact(&mut start).await.unwrap();
     assert_eq!(&start, b"HTTP/1.1 200");
+}
+
+/// A client that does not take its answer keeps nobody out for ever.
+#[tokio::test]
+async fn an_answer_that_is_not_taken_ends_its_connection() {
+    let running = start_within(1, Duration::from_millis(100)).await;
+    let mut silent = TcpStream::connect(running.address).await.unwrap();
+    silent
+        .write_all(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
+        .await
+        .unwrap();
+    // The only connection is taken: this one is accepted when it has ended.
+    let served = talk(
+        running.address,
+        b"GET /a HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+    );
+    let served = tokio::time::timeout(Duration::from_secs(60), served).await;
+    assert!(served.unwrap().starts_with("HTTP/1.1 200"));
+    let mut rest = Vec::new();
+    let _cut = silent.read_to_end(&mut rest).await;
+    assert!(rest.len() < 64 << 20, "all of the answer came");
 }
 
 #[tokio::test]

@@ -82,7 +82,7 @@ pub(crate) struct Args {
     /// Say each fault when it is committed
     #[arg(long, short)]
     verbose: bool,
-    /// Keep the folder with the data and the logs in any case
+    /// Keep the folder with the data and the logs when all is well, too
     #[arg(long)]
     keep: bool,
     /// Write the numbers of the table, as JSON

@@ -83,7 +83,7 @@ impl Server {
             faults: options.faults,
             account: options.account,
             region: options.region,
-            room: Semaphore::new(options.room),
+            room: Arc::new(Semaphore::new(options.room)),
         });
         let stop = CancellationToken::new();
         let served = axum::serve(listener, router(Arc::clone(&app)));

@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::config::StreamConfig;
 use super::deliver::{Context, Delivery, Status, Tuning, blocking};
 use super::files;
-use super::ledger::{Entry, Ledger};
+use super::ledger::Ledger;
 use super::spool::cursor::{CursorError, CursorFile};
 use super::spool::{SEGMENT_BYTES, Spool};
 
@@ -54,6 +54,8 @@ pub(crate) struct Stream {
     config: watch::Sender<Arc<StreamConfig>>,
     /// Where its records are.
     pub(crate) spool: Arc<Spool>,
+    /// Which lines it has taken.
+    pub(crate) ledger: Arc<Ledger>,
     /// How its delivery does.
     pub(crate) status: Arc<Status>,
     stop: CancellationToken,
@@ -77,13 +79,6 @@ impl Stream {
             })??;
         self.config.send_replace(Arc::new(config));
         Ok(())
-    }
-
-    /// The lines that it has taken since an hour.
-    pub(crate) async fn taken(&self, since: i64) -> io::Result<Vec<Entry>> {
-        let (ledger, spool) = (Ledger::in_stream(&self.folder), Arc::clone(&self.spool));
-        let status = Arc::clone(&self.status);
-        blocking(move || ledger.entries(&spool, &status, since)).await
     }
 
     /// Stops delivery, letting attempts end within the grace. Records are still taken.
@@ -284,11 +279,12 @@ impl Registry {
         }
         let name = config.name.clone();
         let spool = Arc::new(spool);
-        let status = Arc::new(Status::default());
+        let (ledger, status) = (Ledger::in_stream(&folder), Arc::new(Status::default()));
         let stop = CancellationToken::new();
         let (sender, receiver) = watch::channel(Arc::new(config));
         let context = Arc::new(Context {
             spool: Arc::clone(&spool),
+            ledger: Arc::clone(&ledger),
             config: receiver,
             client: self.client.clone(),
             backup: self.root.with_file_name("backup"),
@@ -303,6 +299,7 @@ impl Registry {
             folder,
             config: sender,
             spool,
+            ledger,
             status,
             stop,
             delivery: Mutex::new(Some(delivery)),

@@ -97,11 +97,14 @@ async fn replay(args: Args, tally: &mut Tally) -> anyhow::Result<ExitCode> {
             step.at_bytes(bytes);
             continue;
         }
-        let content = object.read().await?;
-        match Contents::read(&content) {
+        let contents = match object.read().await {
+            Ok(content) => Contents::read(&content).map_err(|error| anyhow::anyhow!("{}: {error}", object.name)),
+            Err(error) => Err(error),
+        };
+        match contents {
             Err(error) => {
                 tally.failed += 1;
-                report::say(format!("{}: {error}", object.name));
+                report::say(format!("{error:#}"));
             }
             Ok(contents) => {
                 for wrong in &contents.undecodable {

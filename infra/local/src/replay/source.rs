@@ -79,8 +79,13 @@ impl Source {
 }
 
 impl Object {
-    /// Its content.
+    /// Its content. An error of this object alone: others may be read.
     pub(crate) async fn read(&self) -> anyhow::Result<Vec<u8>> {
+        ensure!(
+            self.bytes <= MAX_OBJECT_BYTES as u64,
+            "{} is larger than any object of Firehose",
+            self.name
+        );
         match &self.place {
             Place::File(path) => tokio::fs::read(path)
                 .await
@@ -110,17 +115,20 @@ fn collect(path: &Path, depth: usize, files: &mut Vec<PathBuf>) -> anyhow::Resul
 }
 
 fn of_file(path: &Path) -> anyhow::Result<Object> {
-    let read = || -> std::io::Result<(PathBuf, Vec<u8>)> { Ok((path.canonicalize()?, std::fs::read(path)?)) };
-    let size = path.metadata().map(|metadata| metadata.len()).unwrap_or_default();
-    ensure!(
-        size <= MAX_OBJECT_BYTES as u64,
-        "{} is larger than any object of Firehose",
-        path.display()
-    );
+    let bytes = path.metadata().map(|metadata| metadata.len()).unwrap_or_default();
+    // One that is too large is no object of Firehose: it is named when it is to be read.
+    let read = || -> std::io::Result<(PathBuf, Vec<u8>)> {
+        let content = if bytes <= MAX_OBJECT_BYTES as u64 {
+            std::fs::read(path)?
+        } else {
+            Vec::new()
+        };
+        Ok((path.canonicalize()?, content))
+    };
     let (full, content) = read().with_context(|| format!("{} cannot be read", path.display()))?;
     let name = full.display().to_string();
     Ok(Object {
-        bytes: size,
+        bytes,
         identity: identity(&name, &content),
         name,
         place: Place::File(full),
@@ -157,6 +165,12 @@ mod tests {
         let again = source.objects().await.unwrap();
         assert_ne!(objects[0].identity, again[0].identity);
         assert_eq!(objects[1].identity, again[1].identity);
+        // One that is too large spoils no listing.
+        let large = std::fs::File::create(folder.path().join("z")).unwrap();
+        large.set_len(MAX_OBJECT_BYTES as u64 + 1).unwrap();
+        let objects = source.objects().await.unwrap();
+        assert_eq!(objects.len(), 3);
+        assert!(objects[0].read().await.is_ok() && objects[2].read().await.is_err());
         assert!(Source::open("s3:///x").is_err());
         assert!(Source::open("/no/such/folder").unwrap().objects().await.is_err());
     }

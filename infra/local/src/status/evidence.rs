@@ -12,7 +12,7 @@ use edge::clickhouse::within;
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
-use super::reconcile::Evidence;
+use super::reconcile::{Evidence, Taken};
 use crate::firehose::ledger;
 use crate::replay::source::Source;
 use crate::report;
@@ -26,6 +26,8 @@ const ON_ITS_WAY: SignedDuration = SignedDuration::from_secs(15);
 
 /// How many ids are asked for in one query: far below the 256 KiB that ClickHouse parses of one.
 const IDS_A_QUERY: usize = 2_000;
+
+const BROKE_OFF: &str = "Firehose's answer broke off";
 
 /// Bytes of a UUID in `RowBinary`.
 const UUID_BYTES: usize = 16;
@@ -52,20 +54,18 @@ impl Places<'_> {
         evidence.given_up = self.given_up().await?;
         evidence.quarantined = self.quarantined().await?;
         evidence.stored = self.stored(since, now).await?;
-        let unseen: HashSet<Uuid> = evidence
-            .taken
-            .iter()
-            .filter(|entry| !entry.waiting && !evidence.stored.contains(&entry.key))
-            .map(|entry| entry.key)
+        let done = evidence.taken.events.iter().filter(|(_, (_, waits))| !waits);
+        let unseen: Vec<Uuid> = done
+            .map(|(key, _)| *key)
+            .filter(|key| !evidence.stored.contains(key))
             .collect();
-        let unseen: Vec<Uuid> = unseen.into_iter().collect();
         for ids in unseen.chunks(IDS_A_QUERY) {
             evidence.stored.extend(self.stored_among(ids).await?);
         }
         Ok(evidence)
     }
 
-    async fn taken(&self, since: Option<i64>) -> anyhow::Result<Vec<ledger::Entry>> {
+    async fn taken(&self, since: Option<i64>) -> anyhow::Result<Taken> {
         let mut url = format!("{}/ledger/{}", self.firehose, crate::up::STREAM);
         if let Some(hour) = since {
             url += &format!("?since={hour}");
@@ -77,8 +77,22 @@ impl Places<'_> {
             status.is_success(),
             "Firehose has no ledger to show: it answers {status}"
         );
-        let bytes = response.bytes().await.context("Firehose's answer broke off")?;
-        ledger::receive(&bytes).context("what Firehose answers is no ledger")
+        let mut response = response;
+        let (mut taken, mut rest, mut ended) = (Taken::default(), BytesMut::new(), false);
+        while let Some(piece) = response.chunk().await.context(BROKE_OFF)? {
+            rest.extend_from_slice(&piece);
+            while let Some(sent) = ledger::receive(&mut rest)? {
+                match sent {
+                    ledger::Sent::Line(entry) => taken.note(entry),
+                    ledger::Sent::End(lost_bytes) => {
+                        taken.lost_bytes = lost_bytes;
+                        ended = true;
+                    }
+                }
+            }
+        }
+        ensure!(ended, BROKE_OFF);
+        Ok(taken)
     }
 
     /// The events in `events` that were received since the hour, but for the youngest.
@@ -153,7 +167,14 @@ impl Places<'_> {
             return Ok(keys);
         }
         for object in Source::Path(self.backup.to_owned()).objects().await? {
-            match Contents::read(&object.read().await?) {
+            let content = match object.read().await {
+                Ok(content) => content,
+                Err(error) => {
+                    report::say(format!("{error:#}"));
+                    continue;
+                }
+            };
+            match Contents::read(&content) {
                 Ok(contents) => {
                     for wrong in &contents.undecodable {
                         report::say(format!("{}: {wrong}", object.name));

@@ -35,7 +35,7 @@ pub(crate) struct Args {
     /// Account for every accepted event, by hour
     #[arg(long)]
     reconcile: bool,
-    /// What was accepted since then: a date, a time, or an age such as 90m, 12h, 7d
+    /// What was accepted since the hour of: a date, a time, or an age such as 90m, 12h, 7d
     #[arg(long, value_name = "WHEN", default_value = "24h", requires = "reconcile")]
     since: String,
     /// As one JSON object

@@ -16,11 +16,32 @@ use crate::firehose::ledger::Entry;
 /// How many missing events a table names.
 const NAMED: usize = 10;
 
+/// What Firehose says that it has taken.
+#[derive(Debug, Default)]
+pub(crate) struct Taken {
+    /// Lines, by hours since 1970.
+    pub(crate) lines: BTreeMap<i64, u64>,
+    /// By the key of an event: the last hour, and whether any line of it waits.
+    pub(crate) events: HashMap<Uuid, (i64, bool)>,
+    /// Bytes of its spool that it cannot read: what was in them is not among the lines.
+    pub(crate) lost_bytes: u64,
+}
+
+impl Taken {
+    /// Adds a line.
+    pub(crate) fn note(&mut self, entry: Entry) {
+        *self.lines.entry(entry.hour).or_default() += 1;
+        let (hour, waits) = self.events.entry(entry.key).or_insert((entry.hour, false));
+        *hour = entry.hour.max(*hour);
+        *waits |= entry.waiting;
+    }
+}
+
 /// Where keys were found.
 #[derive(Debug, Default)]
 pub(crate) struct Evidence {
     /// What Firehose has taken.
-    pub(crate) taken: Vec<Entry>,
+    pub(crate) taken: Taken,
     /// Events that have a row in `events`.
     pub(crate) stored: HashSet<Uuid>,
     /// Lines in `events_quarantine`.
@@ -56,6 +77,8 @@ pub(crate) struct Account {
     pub(crate) hours: BTreeMap<i64, Hour>,
     /// The keys that are nowhere, in the order of their hours. A key is the event's id.
     pub(crate) missing: Vec<Uuid>,
+    /// Bytes of Firehose's spool that cannot be read any more: whatever was in them is in no other number.
+    pub(crate) lost_bytes: u64,
     /// Events that are stored and that Firehose has not taken since then: a backfill, a replay of what is older, SQL.
     pub(crate) by_other_ways: u64,
 }
@@ -76,18 +99,18 @@ impl Account {
     /// Says of each line where it is. An event counts in the hour in which it was taken last.
     pub(crate) fn of(evidence: &Evidence) -> Self {
         let mut account = Self::default();
-        // The last hour, and whether any of its lines waits.
-        let mut events: HashMap<Uuid, (i64, bool)> = HashMap::new();
-        for entry in &evidence.taken {
-            let counts = account.hours.entry(entry.hour).or_default();
-            counts.accepted += 1;
-            counts.again += 1;
-            let (hour, waits) = events.entry(entry.key).or_insert((entry.hour, false));
-            *hour = entry.hour.max(*hour);
-            *waits |= entry.waiting;
+        let Taken {
+            lines,
+            events,
+            lost_bytes,
+        } = &evidence.taken;
+        account.lost_bytes = *lost_bytes;
+        for (hour, lines) in lines {
+            let counts = account.hours.entry(*hour).or_default();
+            (counts.accepted, counts.again) = (*lines, *lines);
         }
         let mut missing = Vec::new();
-        for (key, (hour, waits)) in &events {
+        for (key, (hour, waits)) in events {
             let counts = account.hours.entry(*hour).or_default();
             // One line of each event is not a repetition.
             counts.again -= 1;
@@ -111,9 +134,9 @@ impl Account {
         account
     }
 
-    /// Whether every line is somewhere.
+    /// Whether every line is somewhere, and every line is known.
     pub(crate) fn holds(&self) -> bool {
-        self.missing.is_empty()
+        self.missing.is_empty() && self.lost_bytes == 0
     }
 
     /// The sum of all hours.
@@ -172,14 +195,20 @@ impl Account {
         if self.missing.len() > NAMED {
             let _ = write!(text, "\n! and {} more: --json names all", self.missing.len() - NAMED);
         }
-        let verdict = if self.holds() {
-            "every line that was accepted is accounted for".to_owned()
-        } else {
-            format!(
-                "NOT RECONCILED: {} of {} accepted lines are nowhere",
-                self.missing.len(),
+        if self.lost_bytes > 0 {
+            let _ = write!(
+                text,
+                "\n! {} bytes of Firehose's spool cannot be read: the lines in them are in no number here",
+                self.lost_bytes
+            );
+        }
+        let verdict = match (self.missing.len(), self.lost_bytes) {
+            (0, 0) => "every line that was accepted is accounted for".to_owned(),
+            (0, _) => "NOT RECONCILED: what was accepted is not fully known".to_owned(),
+            (missing, _) => format!(
+                "NOT RECONCILED: {missing} of {} accepted lines are nowhere",
                 total.accepted
-            )
+            ),
         };
         let _ = write!(text, "\n  {verdict}");
         text
@@ -198,13 +227,13 @@ mod tests {
         numbers.iter().copied().map(key).collect()
     }
 
-    fn taken(entries: &[(i64, u128, bool)]) -> Vec<Entry> {
-        let entry = |&(hour, number, waiting)| Entry {
-            hour,
-            key: key(number),
-            waiting,
-        };
-        entries.iter().map(entry).collect()
+    fn taken(entries: &[(i64, u128, bool)]) -> Taken {
+        let mut taken = Taken::default();
+        for &(hour, number, waiting) in entries {
+            let key = key(number);
+            taken.note(Entry { hour, key, waiting });
+        }
+        taken
     }
 
     fn hour(accepted: u64, places: [u64; 6]) -> Hour {
@@ -270,12 +299,17 @@ mod tests {
 
     #[test]
     fn the_parts_make_the_sum() {
-        let mut evidence = Evidence::default();
+        let (mut evidence, mut lines) = (Evidence::default(), 0);
         for number in 0..400_u128 {
             let times = 1 + number % 3;
             for time in 0..times {
                 let hour = 10 + (number % 7) as i64 + time as i64;
-                evidence.taken.extend(taken(&[(hour, number, number % 11 == 0)]));
+                evidence.taken.note(Entry {
+                    hour,
+                    key: key(number),
+                    waiting: number % 11 == 0,
+                });
+                lines += 1;
             }
             for (place, set) in [&mut evidence.stored, &mut evidence.quarantined, &mut evidence.given_up]
                 .into_iter()
@@ -292,8 +326,23 @@ mod tests {
                 counts.again + counts.stored + counts.quarantined + counts.in_flight + counts.given_up + counts.missing;
             assert_eq!(counts.accepted, parts);
         }
-        assert_eq!(account.total().accepted, evidence.taken.len() as u64);
+        assert_eq!(account.total().accepted, lines);
         assert_eq!(account.total().missing, account.missing.len() as u64);
+    }
+
+    #[test]
+    fn what_firehose_cannot_read_is_not_accounted_for() {
+        let mut evidence = Evidence {
+            taken: taken(&[(5, 1, false)]),
+            stored: keys(&[1]),
+            ..Evidence::default()
+        };
+        assert!(Account::of(&evidence).holds());
+        evidence.taken.lost_bytes = 7;
+        let account = Account::of(&evidence);
+        assert!(!account.holds());
+        let text = account.table();
+        assert!(text.contains("! 7 bytes") && text.contains("NOT RECONCILED"), "{text}");
     }
 
     #[test]

@@ -51,6 +51,9 @@ pub(crate) enum ApiError {
     /// The body is larger than any call may be.
     #[error("Request body is larger than {0} bytes")]
     TooLarge(usize),
+    /// The body did not come in time.
+    #[error("The request body did not come in time")]
+    TooSlow,
     /// A fault of this server.
     #[error("The request processing has failed because of an internal error.")]
     Internal,
@@ -72,6 +75,7 @@ impl ApiError {
             Self::MissingToken => "MissingAuthenticationTokenException",
             Self::IncompleteSignature(_) => "IncompleteSignatureException",
             Self::TooLarge(_) => "RequestEntityTooLargeException",
+            Self::TooSlow => "RequestTimeoutException",
             Self::Internal => "InternalFailure",
         }
     }
@@ -90,6 +94,7 @@ impl ApiError {
             | Self::UnknownOperation(_) => StatusCode::BAD_REQUEST,
             Self::MissingToken | Self::IncompleteSignature(_) => StatusCode::FORBIDDEN,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }

@@ -13,6 +13,7 @@ mod tests;
 pub(crate) mod validate;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes, HttpBody as _, to_bytes};
@@ -20,7 +21,7 @@ use axum::extract::{Request, State};
 use axum::routing::get;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use serde_json::Value;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use uuid::Uuid;
 
 use super::faults::Faults;
@@ -38,6 +39,9 @@ const TARGET: &str = "Firehose_20150804.";
 /// 4 MiB of data in base64, and JSON around 500 records, with room for whoever sends too much to be told so.
 const MAX_BODY: usize = 12 * 1024 * 1024;
 
+/// How long a body may take to come: it keeps room from others meanwhile.
+const BODY_WITHIN: Duration = Duration::from_secs(30);
+
 /// Bytes of bodies that may be held at once, by default: 64 calls of the largest size that a batch has. Whoever comes then is told
 /// to slow down, as by AWS beyond a stream's quota.
 pub(crate) const ROOM: usize = 256 * 1024 * 1024;
@@ -52,7 +56,7 @@ pub(crate) struct App {
     /// In ARNs, when a request's signature names no region.
     pub(crate) region: String,
     /// The bytes of bodies that may still be taken into memory.
-    pub(crate) room: Semaphore,
+    pub(crate) room: Arc<Semaphore>,
 }
 
 /// The routes.
@@ -91,14 +95,23 @@ async fn answer(app: &Arc<App>, request: Request) -> Result<Vec<u8>, ApiError> {
     let (parts, body) = request.into_parts();
     let operation = operation(&parts.method, &parts.headers)?;
     let region = signed_region(&parts.headers)?;
-    let _held = room(app, &body)?;
-    let body = to_bytes(body, MAX_BODY)
+    let held = room(app, &body)?;
+    let body = tokio::time::timeout(BODY_WITHIN, to_bytes(body, MAX_BODY))
         .await
+        .map_err(|_| ApiError::TooSlow)?
         .map_err(|_| ApiError::TooLarge(MAX_BODY))?;
-    match operation {
-        "PutRecord" => return put::record(app, &body).await,
-        "PutRecordBatch" => return put::batch(app, &body).await,
-        _ => {}
+    if matches!(operation, "PutRecord" | "PutRecordBatch") {
+        let (app, is_batch) = (Arc::clone(app), operation == "PutRecordBatch");
+        // On its own: a caller that hangs up ends nothing, and the records keep their room until they are stored.
+        let put = tokio::spawn(async move {
+            let _held = held;
+            if is_batch {
+                put::batch(&app, &body).await
+            } else {
+                put::record(&app, &body).await
+            }
+        });
+        return put.await.unwrap_or(Err(ApiError::Internal));
     }
     let input = parse(&body)?;
     let output = match operation {
@@ -117,11 +130,11 @@ async fn answer(app: &Arc<App>, request: Request) -> Result<Vec<u8>, ApiError> {
     serde_json::to_vec(&output).map_err(|_| ApiError::Internal)
 }
 
-/// Keeps room for a body until its call is answered. One that does not say how long it is may be as long as any.
-fn room<'a>(app: &'a App, body: &Body) -> Result<SemaphorePermit<'a>, ApiError> {
+/// Keeps room for a body until its call is done. One that does not say how long it is may be as long as any.
+fn room(app: &App, body: &Body) -> Result<OwnedSemaphorePermit, ApiError> {
     let bytes = body.size_hint().upper().unwrap_or(u64::MAX).min(MAX_BODY as u64);
-    app.room
-        .try_acquire_many(u32::try_from(bytes).unwrap_or(u32::MAX))
+    Arc::clone(&app.room)
+        .try_acquire_many_owned(u32::try_from(bytes).unwrap_or(u32::MAX))
         .map_err(|_| ApiError::Unavailable(put::SLOW_DOWN.to_owned()))
 }
 

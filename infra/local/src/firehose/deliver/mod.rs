@@ -84,8 +84,10 @@ impl Status {
 
     /// The offsets, up to `tail`, of records that are not done.
     pub(crate) fn undone(&self, tail: u64) -> Vec<(u64, u64)> {
+        // In this order: a batch that is formed between the two is in both.
+        let assigned = self.summary().assigned.offset;
         let mut undone = self.open.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        undone.push((self.summary().assigned.offset, tail));
+        undone.push((assigned, tail));
         undone
     }
 
@@ -120,6 +122,7 @@ pub(crate) fn data_bytes(from: u64, to: u64, records: u64) -> u64 {
 #[derive(Debug)]
 pub(crate) struct Context {
     pub(crate) spool: Arc<Spool>,
+    pub(crate) ledger: Arc<Ledger>,
     pub(crate) config: watch::Receiver<Arc<StreamConfig>>,
     pub(crate) client: reqwest::Client,
     /// The folder of all buckets.
@@ -331,7 +334,7 @@ impl Delivery {
         if done.is_empty() {
             return;
         }
-        let ledger = Ledger::in_stream(&self.folder);
+        let ledger = Arc::clone(&self.context.ledger);
         if let Err(error) = blocking(move || ledger.forget(&spool, &done)).await {
             tracing::warn!(%error, "a delivered segment could not be deleted, or its lines not be kept in the ledger");
         }

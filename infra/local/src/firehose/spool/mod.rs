@@ -187,27 +187,32 @@ impl Spool {
         (state.segments.keys().next().copied().unwrap_or(tail), tail)
     }
 
-    /// The segments that end at or before `offset`, each as its first offset and the one after its last byte; never the
-    /// last segment.
+    /// The segments that end at or before `offset`, each as its first offset and that of the next segment: what is missing
+    /// between two of them belongs to the first. Never the last segment.
     pub(crate) fn done_before(&self, offset: u64) -> Vec<(u64, u64)> {
         let state = self.shared.state();
-        let last = state.segments.keys().next_back().copied();
-        let done = state.segments.iter().map(|(&base, &end)| (base, end));
-        done.filter(|&(base, end)| end <= offset && Some(base) != last)
+        let next = state.segments.keys().skip(1);
+        let done = state.segments.iter().zip(next);
+        done.take_while(|((_, end), _)| **end <= offset)
+            .map(|((base, _), next)| (*base, *next))
             .collect()
     }
 
-    /// Deletes segments that [`Spool::done_before`] gave. Blocks.
+    /// Deletes segments that [`Spool::done_before`] gave, all that it can. Blocks.
     pub(crate) fn forget(&self, done: &[(u64, u64)]) -> io::Result<()> {
         let mut state = self.shared.state();
         for (base, _) in done {
             state.segments.remove(base);
         }
         drop(state);
+        let mut outcome = Ok(());
         for (base, _) in done {
-            std::fs::remove_file(segment::path(&self.folder, *base))?;
+            match std::fs::remove_file(segment::path(&self.folder, *base)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => outcome = outcome.and(Err(error)),
+                _ => {}
+            }
         }
-        Ok(())
+        outcome
     }
 
     /// Stores what was handed in before and ends the writer. Blocks.
