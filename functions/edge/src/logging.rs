@@ -2,6 +2,7 @@
 
 use std::io::IsTerminal;
 
+use tracing::subscriber::set_global_default;
 use tracing_subscriber::EnvFilter;
 
 use crate::config::Lookup;
@@ -43,19 +44,13 @@ pub(crate) fn init(lookup: &Lookup<'_>, in_lambda: bool) {
         .with_env_filter(filter)
         // It would panic where stderr cannot be written, such as on a full disk.
         .log_internal_errors(false);
-    // A second call (in a test) keeps the first logger.
+    // Not `try_init`: where a dependency turns the feature on, it takes in what libraries say through the crate `log` as well,
+    // and QUOTING does not know those. A second call (in a test) keeps the first logger.
     let _ = if in_lambda {
-        builder
-            .json()
-            .flatten_event(true)
-            .with_current_span(false)
-            .with_span_list(false)
-            .try_init()
+        let builder = builder.json().flatten_event(true).with_current_span(false);
+        set_global_default(builder.with_span_list(false).finish())
     } else {
-        builder
-            .with_writer(std::io::stderr)
-            .with_ansi(std::io::stderr().is_terminal())
-            .with_target(false)
-            .try_init()
+        let builder = builder.with_writer(std::io::stderr).with_target(false);
+        set_global_default(builder.with_ansi(std::io::stderr().is_terminal()).finish())
     };
 }

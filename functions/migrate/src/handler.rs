@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use edge::clickhouse::ClickHouseConfig;
 use edge::config::{ConfigError, Lookup, Reader};
-use edge::deadline;
+use edge::{Record, deadline};
 use jiff::Timestamp;
 use lambda_runtime::{Diagnostic, LambdaEvent};
 use serde::Serialize;
@@ -79,7 +79,11 @@ impl From<MigrateError> for Diagnostic {
 }
 
 /// Applies what is pending, as far as the time goes that Lambda gives. An error fails the invocation, and so the deploy.
-pub async fn handle(context: &Context, event: LambdaEvent<IgnoredAny>) -> Result<Summary, MigrateError> {
+pub async fn handle(
+    context: &Context,
+    event: LambdaEvent<IgnoredAny>,
+    _: &mut Record,
+) -> Result<Summary, MigrateError> {
     let limit = deadline::remaining_of_invocation(event.context.deadline, (context.now)());
     let mut under_way = None;
     let note = |progress| match progress {
@@ -196,7 +200,7 @@ mod tests {
             };
             let mut lambda = lambda_runtime::Context::default();
             lambda.deadline = 1_700_000_000_500 + left_ms;
-            let error = handle(&context, LambdaEvent::new(IgnoredAny, lambda))
+            let error = handle(&context, LambdaEvent::new(IgnoredAny, lambda), &mut Record::default())
                 .await
                 .unwrap_err();
             let text = error.to_string();
