@@ -238,14 +238,16 @@ async fn a_backup_in_s3_is_replayed_by_the_command_and_by_the_function() -> anyh
         for key in &keys {
             let event = json!({"Records": [{"s3": {"bucket": {"name": "backup"}, "object": {"key": key}}}]});
             let event = LambdaEvent::new(serde_json::from_value(event)?, lambda_runtime::Context::default());
-            rows += replay::handler::handle(&context, event).await?.rows;
+            rows += replay::handler::handle(&context, event, &mut edge::Record::default())
+                .await?
+                .rows;
         }
         ensure!(rows == 3 && sql.number("SELECT count() FROM analytics.events").await? == 3);
     }
     ensure!(sql.number("SELECT count() FROM analytics.events_quarantine").await? == 1);
     let gone = json!({"Records": [{"s3": {"bucket": {"name": "backup"}, "object": {"key": "gone"}}}]});
     let event = LambdaEvent::new(serde_json::from_value(gone)?, lambda_runtime::Context::default());
-    let error = replay::handler::handle(&context, event)
+    let error = replay::handler::handle(&context, event, &mut edge::Record::default())
         .await
         .err()
         .context("no error")?;

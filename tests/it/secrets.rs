@@ -35,6 +35,7 @@ async fn no_log_holds_them_under_cargo_lambda_either() -> anyhow::Result<()> {
     let stack = Stack::up_set(&[("WRITE_KEYS", WRITE_KEY), ("RUST_LOG", "info")]).await?;
     provoke(&stack).await?;
     search(&stack, &["clickhouse", "firehose", "functions"])?;
+    requests_are_records(&std::fs::read_to_string(stack.dir().join("logs/functions.log"))?)?;
     stack.down().await
 }
 
@@ -171,6 +172,37 @@ fn search(stack: &Stack, processes: &[&str]) -> anyhow::Result<()> {
     }
     ensure!(found.is_empty(), "{found:#?}");
     ensure!(searched > 1000, "only {searched} bytes of logs");
+    Ok(())
+}
+
+/// In Lambda each request is one line of metrics, and what was provoked is in them.
+fn requests_are_records(log: &str) -> anyhow::Result<()> {
+    let lines: Vec<serde_json::Value> = log
+        .lines()
+        .filter_map(|line| serde_json::from_str(line.get(line.find("{\"_aws\"")?..)?).ok())
+        .collect();
+    for (function, status, metric) in [
+        ("events", 200, "Accepted"),
+        ("events", 200, "Rejected"),
+        ("events", 401, "DurationMilliseconds"),
+        ("events", 404, "DurationMilliseconds"),
+        ("loader", 200, "Stored"),
+        ("loader", 200, "Quarantined"),
+        ("loader", 401, "DurationMilliseconds"),
+        ("activity", 500, "DurationMilliseconds"),
+    ] {
+        let found = lines.iter().any(|line| {
+            line["function"] == function
+                && line["status"] == status
+                && line[metric].as_f64().is_some_and(|value| value > 0.0)
+        });
+        ensure!(
+            found,
+            "no {metric} of a {status} of {function} in {} records",
+            lines.len()
+        );
+    }
+    ensure!(!log.contains("\"message\":\"request\""), "a request has a second line");
     Ok(())
 }
 

@@ -2,7 +2,7 @@
 
 use edge::clickhouse::ClickHouseConfig;
 use edge::config::{ConfigError, Lookup, Reader};
-use edge::{Body, Function, Request, Response};
+use edge::{Body, Function, Record, Request, Response};
 use jiff::Timestamp;
 
 use crate::failure::Error;
@@ -44,6 +44,8 @@ impl Context {
 impl Function for Context {
     type Error = Error;
 
+    const NAME: &'static str = "activity";
+
     fn from_lookup(lookup: &Lookup<'_>) -> Result<Self, ConfigError> {
         Ok(Context::new(Config::from_lookup(lookup)?))
     }
@@ -52,7 +54,7 @@ impl Function for Context {
         &["/activity"]
     }
 
-    async fn handle(&self, request: Request) -> Result<Response<Body>, Error> {
+    async fn handle(&self, request: Request, _: &mut Record) -> Result<Response<Body>, Error> {
         crate::handler::handle(self, request).await
     }
 }

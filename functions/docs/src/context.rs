@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 
 use edge::config::{ConfigError, Lookup, Reader};
-use edge::{Body, Function, Request, Response};
+use edge::{Body, Function, Record, Request, Response};
 
 use crate::error::Error;
 use crate::resource::Resource;
@@ -99,6 +99,8 @@ impl Context {
 impl Function for Context {
     type Error = Error;
 
+    const NAME: &'static str = "docs";
+
     fn from_lookup(lookup: &Lookup<'_>) -> Result<Self, ConfigError> {
         Ok(Context::new(Config::from_lookup(lookup)?))
     }
@@ -107,7 +109,7 @@ impl Function for Context {
         crate::handler::ROUTES
     }
 
-    async fn handle(&self, request: Request) -> Result<Response<Body>, Error> {
+    async fn handle(&self, request: Request, _: &mut Record) -> Result<Response<Body>, Error> {
         crate::handler::handle(self, &request)
     }
 }

@@ -13,6 +13,7 @@ use lambda_http::{Body, Request, RequestExt, Response};
 use crate::config::{ConfigError, Lookup};
 use crate::cors::Cors;
 use crate::problem::{BODY_TOO_LARGE, INTERNAL_ERROR};
+use crate::record::Record;
 use crate::route;
 
 /// One HTTP function: its context, made once at start, and its handler.
@@ -20,11 +21,18 @@ pub trait Function: Send + Sync + Sized + 'static {
     /// Why a request fails.
     type Error: Failure;
 
+    /// What its records call it.
+    const NAME: &'static str;
+
     /// Makes the context; reads the configuration, and does nothing slow.
     fn from_lookup(lookup: &Lookup<'_>) -> Result<Self, ConfigError>;
 
-    /// Answers one request.
-    fn handle(&self, request: Request) -> impl Future<Output = Result<Response<Body>, Self::Error>> + Send;
+    /// Answers one request, and notes what it counts. Also what is noted before a failure is kept.
+    fn handle(
+        &self,
+        request: Request,
+        record: &mut Record,
+    ) -> impl Future<Output = Result<Response<Body>, Self::Error>> + Send;
 
     /// Answers a request whose body is longer than `limit` bytes and was not read. (Only outside Lambda: there, AWS
     /// refuses it before the function sees it.)
@@ -60,31 +68,28 @@ impl Failure for std::convert::Infallible {
     }
 }
 
-/// Answers one request: the handler's answer, or the one to a page that may not send; writes the log line.
-pub async fn answer<F: Function>(function: &F, request: Request) -> Response<Body> {
+/// Answers one request: the handler's answer, or the one to a page that may not send. The record is to be written before the
+/// answer goes.
+pub async fn answer<F: Function>(function: &F, request: Request) -> (Response<Body>, Record) {
     let started = Instant::now();
-    let method = known_method(request.method());
-    let path = known(F::routes(), route::path(&request).as_deref());
     let request_id = request
         .lambda_context_ref()
         .map(|context| context.request_id.clone())
         .unwrap_or_default();
+    let mut record = Record::of(F::NAME, request_id);
+    record.method = Some(known_method(request.method()));
+    record.route = Some(known(F::routes(), route::path(&request).as_deref()));
+    // A request without a body is no request of zero bytes: those would only lower the average.
+    record.bytes = Some(request.body().len() as u64).filter(|bytes| *bytes > 0);
     let origin = request.headers().get(ORIGIN).cloned();
     let mut response = match function.cors().and_then(|cors| cors.admit(&request)) {
         Some(response) => response,
-        None => handle(function, request, &request_id).await,
+        None => handle(function, request, &mut record).await,
     };
     expose(function, origin.as_ref(), &mut response);
-    let duration_ms = started.elapsed().as_secs_f64() * 1e3;
-    tracing::info!(
-        method,
-        path,
-        status = response.status().as_u16(),
-        duration_ms,
-        request_id,
-        "request"
-    );
-    response
+    record.status = Some(response.status().as_u16());
+    record.duration = started.elapsed();
+    (response, record)
 }
 
 /// Lets the page that sent a request read its answer.
@@ -95,8 +100,10 @@ pub(crate) fn expose<F: Function>(function: &F, origin: Option<&HeaderValue>, re
 }
 
 /// Runs the handler, and turns an error or a panic into a response.
-async fn handle<F: Function>(function: &F, request: Request, request_id: &str) -> Response<Body> {
-    match catch_panic(function.handle(request)).await {
+async fn handle<F: Function>(function: &F, request: Request, record: &mut Record) -> Response<Body> {
+    let handled = catch_panic(function.handle(request, record)).await;
+    let request_id = record.request_id.as_str();
+    match handled {
         Ok(Ok(response)) => response,
         Ok(Err(error)) => {
             let response = error.response();

@@ -1,5 +1,5 @@
 //! What every HTTP function of Weir does the same way: configuration, the process around the handler, bodies, write keys,
-//! origins, responses, time, deadlines, the log line, the ClickHouse client.
+//! origins, responses, time, deadlines, the record of a request, the ClickHouse client.
 //!
 //! A function implements [`Function`] and its `main` calls [`serve()`]. Inside Lambda (or `cargo lambda watch`) the handler
 //! is driven by the Lambda runtime; elsewhere the same binary is a plain HTTP/1.1 server on `PORT`. Both build the same
@@ -16,6 +16,7 @@ pub mod deadline;
 mod function;
 mod logging;
 pub mod problem;
+mod record;
 pub mod respond;
 pub mod route;
 mod serve;
@@ -26,4 +27,5 @@ pub use function::{Failure, Function, answer, chain};
 pub use lambda_http::aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 pub use lambda_http::{Body, Request, RequestExt, Response};
 pub use problem::Problem;
+pub use record::{DIMENSION, NAMESPACE, Record, Rejected};
 pub use serve::{serve, serve_invocations};

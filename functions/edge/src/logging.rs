@@ -3,10 +3,10 @@
 use std::io::IsTerminal;
 
 use tracing::Level;
+use tracing::subscriber::set_global_default;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::layer::SubscriberExt as _;
-use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::config::Lookup;
 
@@ -45,24 +45,15 @@ pub(crate) fn init(lookup: &Lookup<'_>, in_lambda: bool) {
         .with_env_filter(filter)
         // It would panic where stderr cannot be written, such as on a full disk.
         .log_internal_errors(false);
-    // A second call (in a test) keeps the first logger.
+    // Not `try_init`: where a dependency turns the feature on, it takes in what libraries say through the crate `log` as well,
+    // and QUOTING does not know those. A second call (in a test) keeps the first logger.
     let _ = if in_lambda {
-        builder
-            .json()
-            .flatten_event(true)
-            .with_current_span(false)
-            .with_span_list(false)
-            .finish()
-            .with(quotes_nothing)
-            .try_init()
+        let builder = builder.json().flatten_event(true).with_current_span(false);
+        set_global_default(builder.with_span_list(false).finish().with(quotes_nothing))
     } else {
-        builder
-            .with_writer(std::io::stderr)
-            .with_ansi(std::io::stderr().is_terminal())
-            .with_target(false)
-            .finish()
-            .with(quotes_nothing)
-            .try_init()
+        let builder = builder.with_writer(std::io::stderr).with_target(false);
+        let builder = builder.with_ansi(std::io::stderr().is_terminal());
+        set_global_default(builder.finish().with(quotes_nothing))
     };
 }
 

@@ -30,9 +30,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::body::media_type;
 use crate::config::{ConfigError, Lookup, Reader};
-use crate::function::{Function, answer, expose, known, known_method, too_large};
+use crate::function::{Function, expose, known, known_method, too_large};
 use crate::problem::{BODY_BROKEN, BODY_TOO_SLOW};
+use crate::record::Record;
 use crate::route::path_of;
+use crate::serve::Recorded;
 
 /// Longest body read, in bytes: what a function URL takes.
 pub const MAX_BODY_BYTES: usize = 6 * 1024 * 1024;
@@ -121,11 +123,8 @@ pub trait Responder: Send + Sync + 'static {
     /// Answers one request.
     fn respond(&self, event: ApiGatewayV2httpRequest) -> impl Future<Output = Response<Body>> + Send;
 
-    /// The paths that a log may name.
-    fn routes(&self) -> &'static [&'static str];
-
     /// Answers a request whose body was not read.
-    fn refuse(&self, refusal: Refusal, headers: &HeaderMap) -> Response<Body>;
+    fn refuse(&self, refusal: Refusal, request: &http::request::Parts) -> Response<Body>;
 }
 
 /// Why a body was not read.
@@ -150,27 +149,25 @@ impl Refusal {
     }
 }
 
-/// A function in this process.
-pub(crate) struct Hosted<F>(pub(crate) F);
-
-impl<F: Function> Responder for Hosted<F> {
+impl<F: Function> Responder for Recorded<F> {
     async fn respond(&self, event: ApiGatewayV2httpRequest) -> Response<Body> {
         let mut context = Context::default();
         context.request_id = next_request_id();
         let request = Request::from(LambdaRequest::ApiGatewayV2(event)).with_lambda_context(context);
-        answer(&self.0, request).await
+        self.answer(request).await
     }
 
-    fn routes(&self) -> &'static [&'static str] {
-        F::routes()
-    }
-
-    fn refuse(&self, refusal: Refusal, headers: &HeaderMap) -> Response<Body> {
+    fn refuse(&self, refusal: Refusal, request: &http::request::Parts) -> Response<Body> {
         let mut response = match refusal {
-            Refusal::TooLarge => self.0.too_large(MAX_BODY_BYTES),
+            Refusal::TooLarge => self.function.too_large(MAX_BODY_BYTES),
             Refusal::TooSlow | Refusal::Broken => refusal.response(),
         };
-        expose(&self.0, headers.get(ORIGIN), &mut response);
+        expose(&self.function, request.headers.get(ORIGIN), &mut response);
+        let mut record = Record::of(F::NAME, next_request_id());
+        record.method = Some(known_method(&request.method));
+        record.route = Some(known(F::routes(), path_of(&request.uri).as_deref()));
+        record.status = Some(response.status().as_u16());
+        self.output.write(&record);
         response
     }
 }
@@ -281,14 +278,11 @@ async fn exchange<R: Responder>(
     let response = match read_body(&parts.headers, body).await {
         Ok(body) => responder.respond(to_event(parts, body, peer)).await,
         Err(refusal) => {
-            let mut response = responder.refuse(refusal, &parts.headers);
+            let mut response = responder.refuse(refusal, &parts);
             // The rest of the body is still on its way: this connection is of no more use.
             response
                 .headers_mut()
                 .insert(CONNECTION, HeaderValue::from_static("close"));
-            let path = known(responder.routes(), path_of(&parts.uri).as_deref());
-            let (method, status) = (known_method(&parts.method), response.status().as_u16());
-            tracing::info!(method, path, status, "request");
             response
         }
     };

@@ -3,7 +3,7 @@
 use edge::auth::WriteKeys;
 use edge::config::{ConfigError, Lookup, Reader};
 use edge::cors::Cors;
-use edge::{Body, Function, Request, Response};
+use edge::{Body, Function, Record, Request, Response};
 use jiff::Timestamp;
 use uuid::Uuid;
 
@@ -69,6 +69,8 @@ impl Context {
 impl Function for Context {
     type Error = Error;
 
+    const NAME: &'static str = "events";
+
     fn from_lookup(lookup: &Lookup<'_>) -> Result<Self, ConfigError> {
         Ok(Context::new(Config::from_lookup(lookup)?))
     }
@@ -81,7 +83,7 @@ impl Function for Context {
         Some(&self.cors)
     }
 
-    async fn handle(&self, request: Request) -> Result<Response<Body>, Error> {
-        crate::handler::handle(self, request).await
+    async fn handle(&self, request: Request, record: &mut Record) -> Result<Response<Body>, Error> {
+        crate::handler::handle(self, request, record).await
     }
 }

@@ -127,8 +127,8 @@ impl Firehose {
 
     /// Puts records, and returns when Firehose has all of them. What it refuses is offered again, alone, as long as
     /// attempts and `budget` last. A call whose answer is lost is offered again too: Firehose may then have its records
-    /// twice, and `event_id` tells.
-    pub async fn put(&self, records: Vec<Packed>, budget: Duration) -> Result<(), PutError> {
+    /// twice, and `event_id` tells. `retries` counts how often records were offered again.
+    pub async fn put(&self, records: Vec<Packed>, budget: Duration, retries: &mut u64) -> Result<(), PutError> {
         let give_up_at = Instant::now() + budget.min(MAX_BUDGET);
         let blobs: Vec<Blob> = records.into_iter().map(|record| Blob::new(record.data)).collect();
         let mut waiting: Vec<usize> = (0..blobs.len()).collect();
@@ -146,6 +146,7 @@ impl Firehose {
                 });
             }
             if attempt > 1 {
+                *retries += 1;
                 tracing::warn!(
                     records = waiting.len(),
                     attempt,

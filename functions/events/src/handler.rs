@@ -1,6 +1,6 @@
 //! From a request to an acknowledgement.
 
-use edge::{Body, Request, Response, deadline, respond, route};
+use edge::{Body, Record, Rejected, Request, Response, deadline, respond, route};
 use http::{Method, StatusCode};
 
 use crate::answer::{Accepted, Validated};
@@ -8,8 +8,8 @@ use crate::context::Context;
 use crate::error::{Error, Unstored};
 use crate::intake::{self, Intake, Keep};
 
-/// Answers one request: `POST /events` stores events, `POST /events/validate` only says what it would do.
-pub async fn handle(context: &Context, request: Request) -> Result<Response<Body>, Error> {
+/// Answers one request: `POST /events` stores events, `POST /events/validate` only says what it would do, and counts none.
+pub async fn handle(context: &Context, request: Request, record: &mut Record) -> Result<Response<Body>, Error> {
     let path = route::path(&request);
     let keep = match path.as_deref() {
         Some("/events") => Keep::Lines,
@@ -22,16 +22,33 @@ pub async fn handle(context: &Context, request: Request) -> Result<Response<Body
     // Before a byte of the body is looked at.
     context.write_keys.check(&request)?;
     let now = (context.now)();
-    let intake = intake::read(&request, keep, now, context.new_id)?;
+    let mut rejected = Rejected::default();
+    let read = intake::read(&request, keep, now, context.new_id, &mut rejected);
+    // Of what could not be read to its end, nobody knows how many events it holds.
+    let events_are_known = matches!(&read, Ok(_) | Err(Error::Invalid(_) | Error::EventTooLarge));
+    if keep == Keep::Lines && events_are_known {
+        record.accepted = Some(0);
+        record.not_stored = Some(0);
+        record.rejected = Some(rejected);
+    }
+    let intake = read?;
     match keep {
-        // Reading a large request has taken its time.
-        Keep::Lines => store(context, intake, deadline::remaining(&request, (context.now)())).await,
+        Keep::Lines => {
+            // Reading a large request has taken its time.
+            let budget = deadline::remaining(&request, (context.now)());
+            store(context, intake, budget, record).await
+        }
         Keep::Shown => Ok(show(&intake)),
     }
 }
 
 /// Puts the lines into the stream, and acknowledges them once all are there.
-async fn store(context: &Context, intake: Intake, budget: std::time::Duration) -> Result<Response<Body>, Error> {
+async fn store(
+    context: &Context,
+    intake: Intake,
+    budget: std::time::Duration,
+    record: &mut Record,
+) -> Result<Response<Body>, Error> {
     let Intake {
         records,
         places,
@@ -39,23 +56,30 @@ async fn store(context: &Context, intake: Intake, budget: std::time::Duration) -
         ..
     } = intake;
     let lines: Vec<_> = records.iter().map(|record| record.lines.clone()).collect();
-    match context.firehose.put(records, budget).await {
-        Ok(()) => Ok(respond::json_of(
-            StatusCode::OK,
-            &Accepted {
-                accepted: places.len(),
-                rejected: &verdicts.listed,
-            },
-        )),
+    let retries = record.firehose_retries.insert(0);
+    match context.firehose.put(records, budget, retries).await {
+        Ok(()) => {
+            record.accepted = Some(places.len() as u64);
+            Ok(respond::json_of(
+                StatusCode::OK,
+                &Accepted {
+                    accepted: places.len(),
+                    rejected: &verdicts.listed,
+                },
+            ))
+        }
         Err(source) => {
             let missing = |record: &usize| lines.get(*record).cloned().and_then(|lines| places.get(lines));
             let not_stored: Vec<usize> = match source.not_stored() {
                 Some(records) => records.iter().filter_map(missing).flatten().copied().collect(),
                 None => places.clone(),
             };
+            let accepted = places.len() - not_stored.len();
+            record.accepted = Some(accepted as u64);
+            record.not_stored = Some(not_stored.len() as u64);
             Err(Error::from(Box::new(Unstored {
                 source,
-                accepted: places.len() - not_stored.len(),
+                accepted,
                 rejected: verdicts.listed,
                 not_stored,
             })))

@@ -1,7 +1,7 @@
 //! From a body to lines that are ready for the stream, and verdicts on what cannot be one.
 
-use edge::{Request, body};
-use event_model::{Event, Issue, Reason, Record};
+use edge::{Rejected, Request, body};
+use event_model::{Event, Issue, Reason, Record, Rejection};
 use jiff::Timestamp;
 use serde_json::value::RawValue;
 use uuid::Uuid;
@@ -47,8 +47,14 @@ pub(crate) enum Keep {
     Shown,
 }
 
-/// Reads the events of a request. An error means that none of them is to be stored.
-pub(crate) fn read(request: &Request, keep: Keep, now: Timestamp, new_id: impl Fn() -> Uuid) -> Result<Intake, Error> {
+/// Reads the events of a request, and counts the wrong ones in `rejected`. An error means that none of them is to be stored.
+pub(crate) fn read(
+    request: &Request,
+    keep: Keep,
+    now: Timestamp,
+    new_id: impl Fn() -> Uuid,
+    rejected: &mut Rejected,
+) -> Result<Intake, Error> {
     let headers = request.headers();
     let media = Media::of(headers).ok_or(Error::UnsupportedMediaType)?;
     let key = IdempotencyKey::of(headers)?;
@@ -61,7 +67,7 @@ pub(crate) fn read(request: &Request, keep: Keep, now: Timestamp, new_id: impl F
     let mut packer = Packer::default();
     let (mut places, mut verdicts, mut shown) = (Vec::new(), Verdicts::default(), Shown::default());
     let mut place = 0;
-    while let Some(event) = events.next_event()? {
+    while let Some(event) = events.next_event().inspect_err(|refusal| whole(refusal, rejected))? {
         let bad = match event {
             Ok(event) => {
                 let given = event.event_id().or_else(|| Some(key.as_ref()?.event_id(place, &event)));
@@ -78,18 +84,28 @@ pub(crate) fn read(request: &Request, keep: Keep, now: Timestamp, new_id: impl F
                         }
                         None
                     }
-                    Err(TooLong { .. }) if !is_batch => return Err(Error::EventTooLarge),
+                    Err(TooLong { .. }) if !is_batch => {
+                        rejected.count(Reason::EventTooLarge.kind());
+                        return Err(Error::EventTooLarge);
+                    }
                     Err(TooLong { .. }) => {
                         let issue = Issue::of_body(Reason::EventTooLarge, RawValue::NULL.to_owned());
                         Some(vec![issue])
                     }
                 }
             }
-            Err(issues) if !is_batch => return Err(Error::Invalid(issues)),
             Err(issues) => Some(issues),
         };
-        if bad.is_some_and(|issues| verdicts.note(place, issues).is_err()) {
-            return Err(Error::Invalid(verdicts.too_many()));
+        if let Some(issues) = bad {
+            if let Some(issue) = issues.first() {
+                rejected.count(issue.kind());
+            }
+            if !is_batch {
+                return Err(Error::Invalid(issues));
+            }
+            if verdicts.note(place, issues).is_err() {
+                return Err(Error::Invalid(verdicts.too_many()));
+            }
         }
         place += 1;
     }
@@ -102,6 +118,14 @@ pub(crate) fn read(request: &Request, keep: Keep, now: Timestamp, new_id: impl F
         verdicts,
         shown,
     })
+}
+
+/// Counts a body that is refused as a whole: where its events end is a guess, so it counts as one.
+fn whole(refusal: &Rejection, rejected: &mut Rejected) {
+    *rejected = Rejected::default();
+    if let Rejection::Invalid(issues) = refusal {
+        issues.iter().take(1).for_each(|issue| rejected.count(issue.kind()));
+    }
 }
 
 impl Shown {

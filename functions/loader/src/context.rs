@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use edge::auth::AccessKey;
 use edge::clickhouse::ClickHouseConfig;
 use edge::config::{ConfigError, Lookup, Reader};
-use edge::{Body, Function, Request, Response};
+use edge::{Body, Function, Record, Request, Response};
 use http::StatusCode;
 use jiff::Timestamp;
 
@@ -58,6 +58,8 @@ impl Context {
 impl Function for Context {
     type Error = Infallible;
 
+    const NAME: &'static str = "loader";
+
     fn from_lookup(lookup: &Lookup<'_>) -> Result<Self, ConfigError> {
         Ok(Context::new(Config::from_lookup(lookup)?))
     }
@@ -66,8 +68,8 @@ impl Function for Context {
         &["/"]
     }
 
-    async fn handle(&self, request: Request) -> Result<Response<Body>, Infallible> {
-        Ok(handler::handle(self, request).await)
+    async fn handle(&self, request: Request, record: &mut Record) -> Result<Response<Body>, Infallible> {
+        Ok(handler::handle(self, request, record).await)
     }
 
     /// Firehose drops what is answered 413 for good, so a delivery that is too large gets another status.

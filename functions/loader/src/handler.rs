@@ -1,6 +1,8 @@
 //! One delivery, from the access key to the answer.
 
-use edge::{Body, Request, Response, deadline, respond};
+use std::time::{Duration, Instant};
+
+use edge::{Body, Record, Request, Response, deadline, respond};
 use http::{HeaderMap, Method, StatusCode};
 use jiff::Timestamp;
 
@@ -20,10 +22,10 @@ const MAX_LOGGED_ID_BYTES: usize = 36;
 const MAX_MESSAGE_CHARS: usize = 8192;
 
 /// Answers one delivery. Also what fails is answered in the protocol's shape.
-pub async fn handle(context: &Context, request: Request) -> Response<Body> {
+pub async fn handle(context: &Context, request: Request, record: &mut Record) -> Response<Body> {
     let now = (context.now)();
     let header_id = header(request.headers(), REQUEST_ID).unwrap_or_default().to_owned();
-    match deliver(context, &request).await {
+    match deliver(context, &request, record).await {
         Ok(request_id) => reply(StatusCode::OK, &request_id, now, None),
         Err(error) => {
             log(&error, &header_id);
@@ -33,7 +35,7 @@ pub async fn handle(context: &Context, request: Request) -> Response<Body> {
 }
 
 /// Checks the delivery, inserts its rows, and returns its request id.
-async fn deliver(context: &Context, request: &Request) -> Result<String, Error> {
+async fn deliver(context: &Context, request: &Request, record: &mut Record) -> Result<String, Error> {
     let headers = request.headers();
     // First of all, and in the same time wherever the first difference is.
     let key = headers.get(ACCESS_KEY).map(|key| key.as_bytes()).unwrap_or_default();
@@ -51,20 +53,29 @@ async fn deliver(context: &Context, request: &Request) -> Result<String, Error> 
     if header(headers, REQUEST_ID).is_some_and(|id| id != delivery.request_id) {
         return Err(Error::TwoRequestIds);
     }
+    record.delivery = Some(loggable(&delivery.request_id).to_owned()).filter(|id| !id.is_empty());
     let lines = delivery.lines();
+    let oldest_ms = lines.rows.iter().map(|row| row.received_at).min();
     // Reading a large delivery has taken its time.
     let budget = deadline::remaining(request, (context.now)());
     if budget.is_zero() {
         return Err(Error::NoTime);
     }
-    let Stored { rows, quarantined } = store::store(&context.clickhouse, lines, &delivery.request_id, budget).await?;
-    let request_id = loggable(&delivery.request_id);
-    if quarantined > 0 {
-        tracing::warn!(request_id, rows, quarantined, "some lines went to quarantine");
-    } else {
-        tracing::info!(request_id, rows, "delivered");
-    }
+    let started = Instant::now();
+    let stored = store::store(&context.clickhouse, lines, &delivery.request_id, budget).await;
+    record.insert = Some(started.elapsed());
+    // Also of a delivery that failed: its data grow old.
+    record.data_age = oldest_ms.map(|oldest_ms| age((context.now)(), oldest_ms));
+    let Stored { rows, quarantined } = stored?;
+    record.stored = Some(rows as u64);
+    record.quarantined = Some(quarantined as u64);
     Ok(delivery.request_id.into_owned())
+}
+
+/// How long ago an instant was that is told in milliseconds since 1970; nothing if the clock that told it is ahead of ours.
+fn age(now: Timestamp, received_at_ms: i64) -> Duration {
+    let age_ms = now.as_millisecond().saturating_sub(received_at_ms);
+    Duration::from_millis(u64::try_from(age_ms).unwrap_or(0))
 }
 
 fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use edge::clickhouse::ClickHouseConfig;
 use edge::config::{ConfigError, Lookup, Reader};
-use edge::deadline;
+use edge::{Record, deadline};
 use jiff::Timestamp;
 use lambda_runtime::{Diagnostic, LambdaEvent};
 use serde::Serialize;
@@ -123,7 +123,7 @@ impl From<InvocationError> for Diagnostic {
 
 /// Applies what is pending, as far as the time goes that Lambda gives. An error fails the invocation; a deploy fails by what
 /// CloudFormation is told.
-pub async fn handle(context: &Context, event: LambdaEvent<Value>) -> Result<Answer, InvocationError> {
+pub async fn handle(context: &Context, event: LambdaEvent<Value>, _: &mut Record) -> Result<Answer, InvocationError> {
     let left = deadline::remaining_of_invocation(event.context.deadline, (context.now)());
     match Request::read(&event.payload) {
         None => Ok(Answer::Summary(apply(context, left).await?)),

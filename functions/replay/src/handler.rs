@@ -5,7 +5,7 @@ use std::time::Duration;
 use clickhouse::Client;
 use edge::clickhouse::{ClickHouseConfig, WarehouseError};
 use edge::config::{ConfigError, Lookup, Reader};
-use edge::deadline;
+use edge::{Record, deadline};
 use jiff::Timestamp;
 use lambda_runtime::{Diagnostic, LambdaEvent};
 use serde::Deserialize;
@@ -118,18 +118,26 @@ impl From<ReplayError> for Diagnostic {
 }
 
 /// Replays each object of the event, as far as the time goes that Lambda gives.
-pub async fn handle(context: &Context, event: LambdaEvent<S3Event>) -> Result<Outcome, ReplayError> {
+pub async fn handle(
+    context: &Context,
+    event: LambdaEvent<S3Event>,
+    record: &mut Record,
+) -> Result<Outcome, ReplayError> {
     let over = tokio::time::Instant::now() + deadline::remaining_of_invocation(event.context.deadline, (context.now)());
     let mut total = Outcome::default();
-    for record in event.payload.records {
-        let (bucket, key) = (record.s3.bucket.name, form_decoded(&record.s3.object.key));
+    for S3Record { s3 } in event.payload.records {
+        let (bucket, key) = (s3.bucket.name, form_decoded(&s3.object.key));
         // First of all: what cannot be ended is not begun.
         let replayed = match over.checked_duration_since(tokio::time::Instant::now()) {
             None | Some(Duration::ZERO) => None,
             Some(_) => tokio::time::timeout_at(over, replay(context, &bucket, &key)).await.ok(),
         };
         match replayed {
-            Some(outcome) => total.add(outcome?),
+            Some(outcome) => {
+                total.add(outcome?);
+                record.stored = Some(total.rows as u64);
+                record.quarantined = Some(total.quarantined as u64);
+            }
             None => return Err(ReplayError::NoTime { bucket, key }),
         }
     }

@@ -5,6 +5,7 @@
 mod chaos;
 mod clickhouse;
 mod client;
+mod cost;
 mod dbt;
 mod firehose;
 mod generate;
@@ -55,6 +56,8 @@ enum Command {
     Replay(replay::Args),
     /// Break a stack of its own under known traffic, and prove that nothing is lost and nothing counted twice
     Chaos(chaos::Args),
+    /// Compute what a million events cost on AWS
+    Cost(cost::Args),
     /// Serve ClickHouse's HTTP interface over the embedded engine
     Clickhouse(clickhouse::Args),
     /// Serve the Firehose API and deliver to an HTTP endpoint
@@ -75,6 +78,7 @@ async fn main() -> ExitCode {
         Command::Quarantine(args) => quarantine::run(args).await,
         Command::Replay(args) => replay::run(args).await,
         Command::Chaos(args) => chaos::run(args).await,
+        Command::Cost(args) => cost::run(args).await,
         Command::Clickhouse(args) => clickhouse::run(args).await,
         Command::Firehose(args) => firehose::run(*args).await,
     };

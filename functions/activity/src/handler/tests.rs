@@ -9,6 +9,9 @@ use serde_json::{Value, json};
 
 use super::*;
 
+#[path = "../../../edge/src/record/spec.rs"]
+mod spec;
+
 /// A ClickHouse that always answers this.
 async fn clickhouse(status: u16, body: Vec<u8>) -> Context {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -67,7 +70,7 @@ async fn get(context: &Context, uri: &str, accept: &str) -> (u16, String, String
         .header(ACCEPT, accept)
         .body(Body::Empty)
         .unwrap();
-    let response = match Function::handle(context, request).await {
+    let response = match Function::handle(context, request, &mut edge::Record::default()).await {
         Ok(response) => response,
         Err(error) => error.response(),
     };
@@ -112,6 +115,28 @@ async fn no_days_is_an_answer() {
 }
 
 #[tokio::test]
+async fn a_request_is_recorded() {
+    let context = clickhouse(200, two_days()).await;
+    for (uri, route, status) in [
+        ("/activity/?from=x", "/activity", 422),
+        ("/activity", "/activity", 200),
+        ("/ada", "other", 404),
+    ] {
+        let request = http::Request::get(uri).body(Body::Empty).unwrap();
+        let (_, record) = edge::answer(&context, request).await;
+        let line = spec::read(&record.emf("2026-11-23T23:59:59Z".parse().unwrap()));
+        let metrics: Vec<_> = line.metrics.keys().map(String::as_str).collect();
+        assert_eq!(
+            (metrics, line.timestamp),
+            (vec!["DurationMilliseconds"], 1_795_478_399_000),
+            "{uri}"
+        );
+        let expected = json!({ "request_id": "", "method": "GET", "route": route, "status": status });
+        assert_eq!(Value::from(line.properties), expected, "{uri}");
+    }
+}
+
+#[tokio::test]
 async fn refusals() {
     let context = clickhouse(200, Vec::new()).await;
     let (status, _, body) = get(&context, "/activity?from=x", "text/csv").await;
@@ -120,7 +145,10 @@ async fn refusals() {
     assert_eq!((status, serde_json::from_str::<Value>(&body).unwrap()), (422, expected));
     assert_eq!(get(&context, "/", "").await.0, 404);
     let request = http::Request::post("/activity").body(Body::Empty).unwrap();
-    let response = Function::handle(&context, request).await.unwrap_err().response();
+    let response = Function::handle(&context, request, &mut edge::Record::default())
+        .await
+        .unwrap_err()
+        .response();
     assert_eq!(
         (response.status().as_u16(), &response.headers()["allow"]),
         (405, &"GET, HEAD".parse().unwrap())

@@ -105,7 +105,7 @@ fn paths() {
 async fn the_function_starts_without_configuration() {
     let context = <Context as Function>::from_lookup(&|_| None).unwrap();
     let request = http::Request::get("/docs").body(Body::Empty).unwrap();
-    let response = context.handle(request).await.unwrap();
+    let response = context.handle(request, &mut edge::Record::default()).await.unwrap();
     assert!(header(&response, "content-security-policy").ends_with("connect-src 'self'"));
 }
 

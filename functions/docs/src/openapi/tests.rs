@@ -219,7 +219,7 @@ async fn examples_are_true() {
                 .header("content-type", media_type)
                 .body(Body::Text(body))
                 .unwrap();
-            let response = edge::answer(&function, request).await;
+            let (response, _) = edge::answer(&function, request).await;
             let answer: Value = serde_json::from_slice(response.body()).unwrap();
             let (status, example) = match name.as_str() {
                 "wrong" => (

@@ -6,6 +6,7 @@ use tokio::sync::oneshot;
 use http::StatusCode;
 
 use super::*;
+use crate::record::Output;
 use crate::{Failure, respond};
 
 /// Tells what it was asked; panics or fails on demand.
@@ -26,6 +27,8 @@ impl Failure for Teapot {
 impl Function for Echo {
     type Error = Teapot;
 
+    const NAME: &'static str = "echo";
+
     fn from_lookup(_: &Lookup<'_>) -> Result<Self, ConfigError> {
         Ok(Echo { seen: Mutex::default() })
     }
@@ -34,7 +37,7 @@ impl Function for Echo {
         &["/a"]
     }
 
-    async fn handle(&self, request: Request) -> Result<Response<Body>, Teapot> {
+    async fn handle(&self, request: Request, _: &mut Record) -> Result<Response<Body>, Teapot> {
         let kind = match request.body() {
             Body::Empty => "empty",
             Body::Text(_) => "text",
@@ -75,7 +78,11 @@ async fn start_within(connections: usize, answer_timeout: Duration) -> Running {
     .unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel();
-    let function = Arc::new(Hosted(Echo::from_lookup(&|_| None).unwrap()));
+    let function = Echo::from_lookup(&|_| None).unwrap();
+    let function = Arc::new(Recorded {
+        function,
+        output: Output::Log,
+    });
     let done = tokio::spawn(run_within((connections, answer_timeout), listener, function, async {
         let _ = stopped.await;
     }));

@@ -2,6 +2,7 @@
 
 mod batches;
 mod fake;
+mod records;
 mod senders;
 
 use edge::Function;
@@ -103,15 +104,17 @@ async fn bad_bodies() {
 async fn only_refused_records_are_offered_again() {
     let fake = Fake::start([Plan::Take(&[true, false, true, false]), Plan::Take(&[false, true])]).await;
     let records = ["a\n", "b\n", "c\n", "d\n"].map(packed).to_vec();
+    let mut retries = 0;
     fake.context
         .firehose
-        .put(records, deadline::DEFAULT_BUDGET)
+        .put(records, deadline::DEFAULT_BUDGET, &mut retries)
         .await
         .unwrap();
     assert_eq!(
         fake.calls(),
         [vec!["a\n", "b\n", "c\n", "d\n"], vec!["b\n", "d\n"], vec!["b\n"]]
     );
+    assert_eq!(retries, 2);
 }
 
 #[tokio::test]
@@ -125,7 +128,7 @@ async fn throttled_to_the_end_is_503() {
     let error = fake
         .context
         .firehose
-        .put(vec![packed("a\n")], deadline::DEFAULT_BUDGET)
+        .put(vec![packed("a\n")], deadline::DEFAULT_BUDGET, &mut 0)
         .await
         .unwrap_err();
     assert!(matches!(error, PutError::Unavailable { not_stored, attempts: 3, .. } if not_stored == [0]));
@@ -164,7 +167,7 @@ async fn no_budget_no_second_attempt() {
     let error = fake
         .context
         .firehose
-        .put(vec![packed("a\n")], std::time::Duration::from_millis(60))
+        .put(vec![packed("a\n")], std::time::Duration::from_millis(60), &mut 0)
         .await
         .unwrap_err();
     assert!(matches!(error, PutError::Unavailable { attempts: 1, .. }), "{error}");
@@ -207,7 +210,7 @@ async fn the_budget_is_for_all_calls() {
     let fake = Fake::start([Plan::Hang]).await;
     let records = (0..4).map(|_| packed(&"x".repeat(MAX_RECORD_BYTES))).collect();
     let budget = std::time::Duration::from_millis(200);
-    let error = fake.context.firehose.put(records, budget).await.unwrap_err();
+    let error = fake.context.firehose.put(records, budget, &mut 0).await.unwrap_err();
     assert!(
         matches!(&error, PutError::Unavailable { not_stored, attempts: 1, .. } if *not_stored == [0, 1, 2, 3]),
         "{error}"

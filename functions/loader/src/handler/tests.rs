@@ -1,5 +1,6 @@
 //! The handler against a small server that answers as ClickHouse does.
 
+mod records;
 mod silent;
 
 use std::collections::VecDeque;
@@ -73,13 +74,20 @@ impl Fake {
     }
 
     async fn deliver(&self, request: http::request::Builder, body: impl Into<Body>) -> (u16, Value) {
-        let response = Function::handle(&self.context, request.body(body.into()).unwrap())
-            .await
-            .unwrap();
+        let (status, answer, _) = self.deliver_recorded(request, body).await;
+        (status, answer)
+    }
+
+    async fn deliver_recorded(
+        &self,
+        request: http::request::Builder,
+        body: impl Into<Body>,
+    ) -> (u16, Value, edge::Record) {
+        let (response, record) = edge::answer(&self.context, request.body(body.into()).unwrap()).await;
         assert_eq!(response.headers()["content-type"], "application/json");
         let body: Value = serde_json::from_slice(response.body()).unwrap();
         assert!(body["timestamp"].is_u64());
-        (response.status().as_u16(), body)
+        (response.status().as_u16(), body, record)
     }
 
     fn tables(&self) -> Vec<String> {

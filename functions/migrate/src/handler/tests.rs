@@ -124,7 +124,9 @@ async fn time_that_runs_out_is_said_with_what_was_under_way() {
         ),
     ] {
         let context = context(replies, embedded().unwrap()).await;
-        let error = handle(&context, invocation(Value::Null, left_ms)).await.unwrap_err();
+        let error = handle(&context, invocation(Value::Null, left_ms), &mut Record::default())
+            .await
+            .unwrap_err();
         let text = error.to_string();
         assert!(
             matches!(error, InvocationError::Migrate(MigrateError::NoTime { .. })),

@@ -29,12 +29,17 @@ async fn server(answer: &'static str) -> (String, Arc<AtomicUsize>) {
 const OBJECT: &str = "HTTP/1.1 200 OK\r\ncontent-length: 18\r\n\r\n{\"rawData\":\"eA==\"}";
 const HALF_AN_OBJECT: &str = "HTTP/1.1 200 OK\r\ncontent-length: 18\r\n\r\n{\"rawData\"";
 const REFUSED: &str = "HTTP/1.1 403 No\r\ncontent-length: 0\r\n\r\n";
+const TAKEN: &str = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
 const NEVER: &str = "";
 
 const NOW_MS: i64 = 1_700_000_000_000;
 const MARGIN_MS: u64 = 500;
 
 async fn invoked(s3: &str, clickhouse: &str, deadline_ms: u64) -> Result<Outcome, ReplayError> {
+    recorded(s3, clickhouse, deadline_ms, &mut Record::default()).await
+}
+
+async fn recorded(s3: &str, clickhouse: &str, deadline_ms: u64, record: &mut Record) -> Result<Outcome, ReplayError> {
     let mut context = Context::from_lookup(&|key| {
         let value = match key {
             "AWS_REGION" => "us-east-1",
@@ -52,6 +57,7 @@ async fn invoked(s3: &str, clickhouse: &str, deadline_ms: u64) -> Result<Outcome
     handle(
         &context,
         LambdaEvent::new(serde_json::from_str(object).unwrap(), lambda),
+        record,
     )
     .await
 }
@@ -86,6 +92,20 @@ async fn time_that_runs_out_is_an_error() {
         0,
         "nothing is begun that cannot be ended"
     );
+}
+
+#[tokio::test]
+async fn an_invocation_is_counted() {
+    let counts = |record: &Record| (record.stored, record.quarantined);
+    let ((s3, _), (clickhouse, _)) = (server(OBJECT).await, server(TAKEN).await);
+    let mut record = Record::default();
+    recorded(&s3, &clickhouse, 0, &mut record).await.unwrap();
+    assert_eq!(counts(&record), (Some(0), Some(1)));
+    // How much of an object is stored that failed, nobody knows.
+    let (clickhouse, _) = server(REFUSED).await;
+    let mut record = Record::default();
+    recorded(&s3, &clickhouse, 0, &mut record).await.unwrap_err();
+    assert_eq!(counts(&record), (None, None));
 }
 
 #[tokio::test]

@@ -152,14 +152,16 @@ impl Server {
 /// Runs the command.
 pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
-    tracing_subscriber::fmt()
+    let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false)
         // The log may be on the disk that is full: a line that cannot be written is no reason to panic.
         .log_internal_errors(false)
-        .init();
+        .finish();
+    // Not `init`: it may take in what libraries say through the crate `log` as well.
+    tracing::subscriber::set_global_default(subscriber)?;
     let data = match &args.data_dir {
         Some(data) => data.clone(),
         None => Project::find()?.data("firehose"),

@@ -77,13 +77,11 @@ impl Responder for Invoker {
         }
     }
 
-    fn routes(&self) -> &'static [&'static str] {
-        // Where bodies go, which is what is refused here.
-        &["/events", "/events/validate", "/lambda-url/loader"]
-    }
-
-    fn refuse(&self, refusal: Refusal, _: &http::HeaderMap) -> Response<Body> {
-        refusal.response()
+    fn refuse(&self, refusal: Refusal, request: &http::request::Parts) -> Response<Body> {
+        let response = refusal.response();
+        let function = route(request.uri.path()).map(|(function, _)| function);
+        tracing::info!(function, status = response.status().as_u16(), "a body was not read");
+        response
     }
 }
 

@@ -97,6 +97,13 @@ impl Fake {
         self.answer(request.body(body.into()).unwrap()).await
     }
 
+    /// Posts one body to a path, and returns the status and the record.
+    pub(super) async fn record(&self, path: &str, body: &str) -> (u16, edge::Record) {
+        let request = http::Request::post(path).body(body.into()).unwrap();
+        let (response, record) = edge::answer(&self.context, request).await;
+        (response.status().as_u16(), record)
+    }
+
     /// Posts one JSON body to `/events`, as Lambda does that stops the function at that instant.
     pub(super) async fn post_until(&self, deadline_ms: u64, body: &str) -> (u16, Value, HeaderMap) {
         let mut context = lambda_http::Context::default();
@@ -106,7 +113,7 @@ impl Fake {
     }
 
     async fn answer(&self, request: edge::Request) -> (u16, Value, HeaderMap) {
-        let response = edge::answer(&self.context, request).await;
+        let (response, _) = edge::answer(&self.context, request).await;
         let body = match response.body().as_ref() {
             [] => Value::Null,
             body => serde_json::from_slice(body).unwrap(),

@@ -82,7 +82,8 @@ async fn the_answer_comes_before_lambda_ends_the_function() {
         let mut lambda = lambda_http::Context::default();
         lambda.deadline = deadline;
         let request = post().body(Body::from(body)).unwrap();
-        let response = Function::handle(&context, edge::RequestExt::with_lambda_context(request, lambda))
+        let request = edge::RequestExt::with_lambda_context(request, lambda);
+        let response = Function::handle(&context, request, &mut edge::Record::default())
             .await
             .unwrap();
         let answer: Value = serde_json::from_slice(response.body()).unwrap();

@@ -133,7 +133,12 @@ async fn cloudformation_hears_of_it() {
         let (s3, puts) = server(case.s3.into_iter().map(|status| (status, Vec::new())).collect()).await;
         let context = context(case.clickhouse, migrations()).await;
         let began = std::time::Instant::now();
-        let answer = handle(&context, invocation(event(case.kind, &s3), case.left_ms)).await;
+        let answer = handle(
+            &context,
+            invocation(event(case.kind, &s3), case.left_ms),
+            &mut Record::default(),
+        )
+        .await;
         // It ends before Lambda ends it, which is half a second after what is left.
         let limit = Duration::from_millis(case.left_ms + 400);
         assert!(began.elapsed() < limit, "{what}: {:?}", began.elapsed());
@@ -192,7 +197,12 @@ fn told(what: &str, put: &str, status: Status, reason: &str) {
 #[tokio::test]
 async fn a_request_that_cannot_be_answered_is_an_error() {
     let context = context(vec![], migrations()).await;
-    let error = handle(&context, invocation(event("Create", "http://s3.example"), 9000)).await;
+    let error = handle(
+        &context,
+        invocation(event("Create", "http://s3.example"), 9000),
+        &mut Record::default(),
+    )
+    .await;
     let error = error.unwrap_err();
     assert_eq!(
         error.to_string(),
