@@ -185,7 +185,6 @@ fn requests_are_records(log: &str) -> anyhow::Result<()> {
         ("events", 200, "Accepted"),
         ("events", 200, "Rejected"),
         ("events", 401, "DurationMilliseconds"),
-        ("events", 404, "DurationMilliseconds"),
         ("loader", 200, "Stored"),
         ("loader", 200, "Quarantined"),
         ("loader", 401, "DurationMilliseconds"),
