@@ -109,24 +109,3 @@ fn where_records_go() {
         );
     }
 }
-
-/// How long one record takes: `cargo test --release -p edge -- --ignored --nocapture how_long`.
-#[test]
-#[ignore = "a measurement"]
-fn how_long_a_record_takes() {
-    const ROUNDS: u32 = 200_000;
-    let mut format = format();
-    let mut record = request();
-    (record.accepted, record.bytes, record.firehose_retries) = (Some(100), Some(35_000), Some(0));
-    (record.rejected, record.not_stored) = (Some(Rejected::default()), Some(0));
-    let started = std::time::Instant::now();
-    let mut bytes = 0;
-    for _ in 0..ROUNDS {
-        bytes += line(&mut format, std::hint::black_box(&record), now()).len();
-    }
-    println!(
-        "{} bytes in {} ns",
-        bytes / ROUNDS as usize,
-        (started.elapsed() / ROUNDS).as_nanos()
-    );
-}
