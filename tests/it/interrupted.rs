@@ -16,6 +16,7 @@ use crate::held::Held;
 use crate::loader::line;
 use crate::process::{PATIENCE, Service, eventually, run_weir, scratch, weir, weir_ok};
 use crate::sql::Sql;
+use crate::stack::FREE_PORTS;
 
 fn spawn(state: &Path, args: &[&str]) -> anyhow::Result<Child> {
     let mut command = weir(state, args);
@@ -162,15 +163,7 @@ async fn dbt_is_told_and_waited_for() -> anyhow::Result<()> {
 #[tokio::test]
 async fn a_stack_that_starts_is_stopped_again() -> anyhow::Result<()> {
     let dir = scratch();
-    let ports = [
-        "--functions-port",
-        "0",
-        "--clickhouse-port",
-        "0",
-        "--firehose-port",
-        "0",
-    ];
-    let child = spawn(dir.path(), &[&["up", "--plain"], &ports[..]].concat())?;
+    let child = spawn(dir.path(), &[&["up", "--plain"], &FREE_PORTS[..]].concat())?;
     let state = dir.path().join("run/stack.json");
     eventually("a process is started", async || {
         let text = std::fs::read_to_string(&state).unwrap_or_default();

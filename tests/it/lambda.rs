@@ -173,14 +173,7 @@ async fn what_is_under_way_is_answered_before_the_end() -> anyhow::Result<()> {
             ],
         )?;
         firehose.met(requests).await?;
-        terminate(&child)?;
-        // However long after the signal: whoever ends at once has ended by then.
-        let id = child.id().context("already gone")?;
-        eventually(
-            "the function has heard the signal",
-            async || Ok(heard(id).then_some(())),
-        )
-        .await?;
+        told(&child).await?;
         firehose.release();
         let status = end(child).await?;
         ensure!(status.code() == Some(0), "{status}");
@@ -199,6 +192,18 @@ async fn what_is_under_way_is_answered_before_the_end() -> anyhow::Result<()> {
         );
     }
     Ok(())
+}
+
+/// Sends SIGTERM and waits until it is heard. However long what is under way takes after that: whoever ends at once has ended by
+/// then.
+async fn told(child: &Child) -> anyhow::Result<()> {
+    terminate(child)?;
+    let id = child.id().context("already gone")?;
+    eventually(
+        "the function has heard the signal",
+        async || Ok(heard(id).then_some(())),
+    )
+    .await
 }
 
 /// Whether no SIGTERM waits for the process: it was handled, or the process is gone. Only Linux tells.
@@ -237,13 +242,7 @@ async fn a_migration_that_is_under_way_is_answered() -> anyhow::Result<()> {
     let runtime = Runtime::start(&[json!({})]).await?;
     let child = runtime.function("migrate", &[("CLICKHOUSE_URL", &clickhouse.url)])?;
     clickhouse.met(1).await?;
-    terminate(&child)?;
-    let id = child.id().context("already gone")?;
-    eventually(
-        "the function has heard the signal",
-        async || Ok(heard(id).then_some(())),
-    )
-    .await?;
+    told(&child).await?;
     clickhouse.release();
     let status = end(child).await?;
     ensure!(status.code() == Some(0), "{status}");

@@ -13,6 +13,16 @@ use uuid::Uuid;
 use crate::process::{eventually, http, run_weir, scratch, weir_ok, weir_ok_set};
 use crate::sql::Sql;
 
+/// Lets `weir up` take ports that are free.
+pub const FREE_PORTS: [&str; 6] = [
+    "--functions-port",
+    "0",
+    "--clickhouse-port",
+    "0",
+    "--firehose-port",
+    "0",
+];
+
 /// What `weir up` writes to `run/stack.json`.
 #[derive(Deserialize)]
 pub struct State {
@@ -65,15 +75,7 @@ impl Stack {
 
     async fn up_with(flags: &[&str], variables: &[(&str, &str)]) -> anyhow::Result<Self> {
         let state = scratch();
-        let ports = [
-            "--functions-port",
-            "0",
-            "--clickhouse-port",
-            "0",
-            "--firehose-port",
-            "0",
-        ];
-        let args = [&["up", "--detach"], &ports[..], flags].concat();
+        let args = [&["up", "--detach"], &FREE_PORTS[..], flags].concat();
         weir_ok_set(state.path(), &args, variables).await?;
         let urls = read_state(state.path())?.urls;
         Ok(Self {
