@@ -131,7 +131,8 @@ def report(status, nodes, seconds, now, **more):
     return {
         "level": "INFO" if status == "success" else "ERROR",
         "message": "dbt run",
-        "function": "dbt",
+        # As the functions in Rust call themselves: two stacks do not share their metrics.
+        "function": os.environ.get("AWS_LAMBDA_FUNCTION_NAME") or "dbt",
         "status": status,
         **more,
         "totals": dict(Counter(node["status"] for node in nodes)),

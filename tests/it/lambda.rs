@@ -1,4 +1,4 @@
-//! The functions as Lambda runs them, against a runtime API of the test's own: what SIGTERM does to them.
+//! The functions as Lambda runs them, against a runtime API of the test's own: what SIGTERM does to them, and what they write.
 
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,6 +11,7 @@ use axum::routing::{get, post};
 use reqwest::StatusCode;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
+use tokio::io::AsyncReadExt as _;
 use tokio::process::{Child, Command};
 
 use crate::held::Held;
@@ -250,5 +251,56 @@ async fn a_migration_that_is_under_way_is_answered() -> anyhow::Result<()> {
     // An answer without a body is none that ClickHouse gives.
     let (_, answer) = inner.answers.first().context("no answer")?;
     ensure!(answer["errorType"] == "MigrateError" && inner.asked == 1, "{answer}");
+    Ok(())
+}
+
+/// Two stacks of one account do not share their metrics. What CloudWatch asks of the line is tested where it is made.
+#[tokio::test]
+async fn metrics_carry_the_name_that_lambda_gives() -> anyhow::Result<()> {
+    // None of them is well: nothing answers at that address. A record is written all the same.
+    let away = [
+        ("CLICKHOUSE_URL", "http://127.0.0.1:1"),
+        ("FIREHOSE_ACCESS_KEY", "an-access-key-of-tests"),
+        ("AWS_ENDPOINT_URL_FIREHOSE", "http://127.0.0.1:1"),
+        ("AWS_REGION", "us-east-1"),
+        ("AWS_ACCESS_KEY_ID", "test"),
+        ("AWS_SECRET_ACCESS_KEY", "test"),
+    ];
+    for (name, event) in [
+        ("events", request()),
+        ("loader", request()),
+        ("activity", request()),
+        ("docs", request()),
+        ("migrate", json!({})),
+        ("replay", json!({"Records": []})),
+    ] {
+        let runtime = Runtime::start(&[event]).await?;
+        let mut command = runtime.command(name, &away)?;
+        command
+            .env("AWS_LAMBDA_FUNCTION_NAME", format!("weir-prod-{name}"))
+            .stdout(Stdio::piped());
+        let mut child = command.spawn().context(name)?;
+        runtime.asked(2).await?;
+        let mut out = child.stdout.take().context("no stdout")?;
+        terminate(&child)?;
+        end(child).await?;
+        let mut printed = String::new();
+        out.read_to_string(&mut printed).await?;
+        let records: Vec<Value> = printed
+            .lines()
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .filter(|line: &Value| !line["_aws"].is_null())
+            .collect();
+        let [record] = &records[..] else {
+            anyhow::bail!("{name} wrote {} records: {printed}", records.len());
+        };
+        ensure!(record["function"] == format!("weir-prod-{name}"), "{record}");
+        let directive = &record["_aws"]["CloudWatchMetrics"][0];
+        ensure!(
+            directive["Namespace"] == "Weir" && directive["Dimensions"] == json!([["function"]]),
+            "{record}"
+        );
+        ensure!(record["DurationMilliseconds"].is_number(), "{record}");
+    }
     Ok(())
 }

@@ -1,12 +1,14 @@
 //! `infra/template.yaml`: what SAM and CloudFormation would say to it, as far as that can be asked without an account, and whether it
 //! still says what the code does.
 
+mod build;
 mod document;
 mod monitoring;
 mod parity;
 mod rights;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use serde_json::Value;
@@ -72,7 +74,11 @@ fn program(name: &str) -> Command {
 }
 
 /// Runs a command in the checkout; it must end well. Gives what it printed.
-async fn ran(mut command: Command, args: &[&str]) -> anyhow::Result<String> {
+async fn ran(command: Command, args: &[&str]) -> anyhow::Result<String> {
+    ran_within(PATIENCE * 3, command, args).await
+}
+
+async fn ran_within(limit: Duration, mut command: Command, args: &[&str]) -> anyhow::Result<String> {
     command
         .args(args)
         .current_dir(checkout())
@@ -80,7 +86,7 @@ async fn ran(mut command: Command, args: &[&str]) -> anyhow::Result<String> {
         .env("AWS_DEFAULT_REGION", "us-east-1")
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .kill_on_drop(true);
-    let output = tokio::time::timeout(PATIENCE * 3, command.output())
+    let output = tokio::time::timeout(limit, command.output())
         .await
         .with_context(|| format!("{args:?} did not end"))??;
     let (out, err) = (
@@ -89,6 +95,20 @@ async fn ran(mut command: Command, args: &[&str]) -> anyhow::Result<String> {
     );
     ensure!(output.status.success(), "{args:?}: {}\n{out}\n{err}", output.status);
     Ok(out)
+}
+
+/// The files under a folder.
+fn files(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            found.extend(files(&path)?);
+        } else {
+            found.push(path);
+        }
+    }
+    Ok(found)
 }
 
 #[tokio::test]
@@ -217,76 +237,4 @@ async fn what_is_stored_is_closed_and_limited() -> anyhow::Result<()> {
         "Migrations do not follow the code: {code}"
     );
     Ok(())
-}
-
-#[tokio::test]
-async fn dbt_is_packaged_for_its_processor_with_its_project() -> anyhow::Result<()> {
-    let folder = scratch();
-    let build = folder.path().join("build");
-    let args = [
-        "build",
-        "DbtFunction",
-        "--template-file",
-        "infra/template.yaml",
-        "--build-dir",
-    ];
-    ran(program("sam"), &[&args[..], &[&build.to_string_lossy()]].concat()).await?;
-
-    let package = build.join("DbtFunction");
-    let (mut bytes, mut libraries) = (0, 0);
-    for file in files(&package)? {
-        bytes += file.metadata()?.len();
-        let name = file.to_string_lossy();
-        if name.ends_with(".so") {
-            let head = std::fs::read(&file)?;
-            // e_machine of ELF: 183 is AArch64.
-            ensure!(head.get(18..20) == Some(&[183, 0]), "{name} is for another processor");
-            libraries += 1;
-        }
-    }
-    ensure!(libraries > 5, "only {libraries} libraries");
-    ensure!(bytes < 250 << 20, "{bytes} bytes: Lambda unpacks 250 MB at most");
-
-    // The whole project, and what Lambda calls.
-    let project = checkout().join("dbt");
-    for file in files(&project)? {
-        let inside = file.strip_prefix(&project)?;
-        if !["target", "logs"].iter().any(|name| inside.starts_with(name)) {
-            ensure!(
-                std::fs::read(package.join("project").join(inside))? == std::fs::read(&file)?,
-                "{}",
-                inside.display()
-            );
-        }
-    }
-    let handler = Template::main().await?.source["Resources"]["DbtFunction"]["Properties"]["Handler"].clone();
-    let (module, function) = handler
-        .as_str()
-        .and_then(|it| it.split_once('.'))
-        .context("no handler")?;
-    let module = std::fs::read_to_string(package.join(format!("{module}.py")))?;
-    ensure!(
-        module.contains(&format!("\ndef {function}(")),
-        "{handler} is not in the package"
-    );
-    // A test of `weir` compares these with the versions here.
-    let asked = std::fs::read_to_string(checkout().join("functions/dbt/requirements.txt"))?;
-    for pin in asked.lines().filter(|line| line.contains("==")) {
-        let name = pin.replace("==", "-").replacen("dbt-", "dbt_", 1);
-        ensure!(package.join(format!("{name}.dist-info")).is_dir(), "no {name}");
-    }
-    Ok(())
-}
-
-fn files(folder: &Path) -> anyhow::Result<Vec<std::path::PathBuf>> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder)? {
-        let path = entry?.path();
-        if path.is_dir() {
-            found.extend(files(&path)?);
-        } else {
-            found.push(path);
-        }
-    }
-    Ok(found)
 }

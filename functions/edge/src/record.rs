@@ -3,7 +3,8 @@
 //! A handler fills in what it counted; what surrounds it adds the rest and writes the record, in one call, before the answer goes:
 //! nothing runs after it. In Lambda it is one JSON line in CloudWatch's embedded metric format
 //! (<https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>),
-//! of which CloudWatch makes metrics of the namespace `Weir` with the dimension `function`. Elsewhere it is a line of the log.
+//! of which CloudWatch makes metrics of the namespace `Weir` with the dimension `function`: the name that Lambda knows the function by,
+//! so that two stacks do not share their metrics. Elsewhere it is a line of the log.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -25,7 +26,7 @@ use crate::config::Reader;
 /// The namespace of the metrics.
 pub const NAMESPACE: &str = "Weir";
 
-/// The one dimension: the function's name.
+/// The one dimension: the function's name in Lambda, such as `weir-dev-events`; elsewhere its name in the repository.
 pub const DIMENSION: &str = "function";
 
 /// What is known of one request, or of one invocation with an event. What is `None` does not concern it, and is left out. No
@@ -104,7 +105,7 @@ impl Record {
 
     /// The record in CloudWatch's embedded metric format: one line, with its end.
     pub fn emf(&self, now: Timestamp) -> Vec<u8> {
-        line(&mut format(), self, now)
+        line(&mut format(), self.function, self, now)
     }
 
     /// The record as a line of the log.
@@ -134,6 +135,8 @@ impl Record {
 
 /// A record at an instant, as it is written.
 struct Written<'a> {
+    /// The dimension.
+    name: &'a str,
     record: &'a Record,
     at: Timestamp,
 }
@@ -141,7 +144,7 @@ struct Written<'a> {
 impl Entry for Written<'_> {
     fn write<'a>(&'a self, to: &mut impl EntryWriter<'a>) {
         let Record {
-            function,
+            function: _,
             request_id,
             method,
             route,
@@ -163,7 +166,7 @@ impl Entry for Written<'_> {
         if let Ok(at) = self.at.try_into() {
             to.timestamp(at);
         }
-        to.value(DIMENSION, function);
+        to.value(DIMENSION, self.name);
         to.value("request_id", request_id);
         to.value("delivery", delivery);
         to.value("method", method);
@@ -197,9 +200,9 @@ fn format() -> Emf {
     Emf::no_validations(NAMESPACE.to_owned(), vec![vec![DIMENSION.to_owned()]])
 }
 
-fn line(format: &mut Emf, record: &Record, at: Timestamp) -> Vec<u8> {
+fn line(format: &mut Emf, name: &str, record: &Record, at: Timestamp) -> Vec<u8> {
     let mut line = Vec::with_capacity(1024);
-    if let Err(error) = format.format(&Written { record, at }, &mut line) {
+    if let Err(error) = format.format(&Written { name, record, at }, &mut line) {
         tracing::error!(%error, "cannot write the record of a request");
     }
     line
@@ -208,7 +211,12 @@ fn line(format: &mut Emf, record: &Record, at: Timestamp) -> Vec<u8> {
 /// Where records go.
 pub(crate) enum Output {
     /// One line each on stdout, in CloudWatch's embedded metric format.
-    Emf(Box<Mutex<Emf>>),
+    Emf {
+        /// The writer.
+        format: Box<Mutex<Emf>>,
+        /// What Lambda calls the function.
+        name: Option<String>,
+    },
     /// The log.
     Log,
 }
@@ -226,7 +234,10 @@ impl Output {
             }
         };
         if emf {
-            Output::Emf(Box::new(Mutex::new(format())))
+            Output::Emf {
+                format: Box::new(Mutex::new(format())),
+                name: reader.optional("AWS_LAMBDA_FUNCTION_NAME"),
+            }
         } else {
             Output::Log
         }
@@ -236,10 +247,11 @@ impl Output {
     pub(crate) fn write(&self, record: &Record) {
         match self {
             Output::Log => record.log(),
-            Output::Emf(format) => {
+            Output::Emf { format, name } => {
+                let name = name.as_deref().unwrap_or(record.function);
                 let line = {
                     let mut format = format.lock().unwrap_or_else(PoisonError::into_inner);
-                    line(&mut format, record, clock::now())
+                    line(&mut format, name, record, clock::now())
                 };
                 // At once, so that no other line gets into it. Nothing is left to do if stdout is gone.
                 let _ = std::io::stdout().write_all(&line);

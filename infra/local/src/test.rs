@@ -7,7 +7,7 @@
 //! - `WEIR_LIBCHDB`: the engine's library.
 //! - `WEIR_CLIENTS_PYTHON`, `WEIR_CLIENTS_NODE`: third parties' clients, for the end-to-end tests.
 //! - `WEIR_CHROMIUM`: a browser, for the same.
-//! - `WEIR_SCHEMATHESIS`, `WEIR_SAM`: the folders of environments with schemathesis, and with the SAM CLI, for the same.
+//! - `WEIR_SCHEMATHESIS`, `WEIR_SAM`: the folders of environments with schemathesis, and with what DEPLOY.md installs, for the same.
 //! - `WEIR_DBT`: the folder of the environment with dbt, for the same.
 
 mod count;

@@ -66,9 +66,9 @@ pub(crate) struct Args {
     #[arg(long, value_name = "PERCENT", default_value_t = 1.0, value_parser = percent)]
     failed_percent: f64,
     /// Show the prices and where they are from
-    #[arg(long, conflicts_with = "json")]
+    #[arg(long)]
     prices: bool,
-    /// As one JSON object
+    /// As JSON
     #[arg(long)]
     json: bool,
 }
@@ -92,7 +92,10 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
 
 fn text(args: &Args) -> anyhow::Result<String> {
     if args.prices {
-        return Ok(price_table());
+        return match args.json {
+            true => Ok(serde_json::to_string(&prices::ALL)?),
+            false => Ok(price_table()),
+        };
     }
     let load = args.load();
     let (single, batch) = (load.cost(1), load.cost(args.batch));
@@ -239,7 +242,6 @@ mod tests {
             ("--buffer-seconds 901", "901 is not in 1..=900"),
             ("--buffer-mb 65", "65 is not in 1..=64"),
             ("--failed-percent NaN", "not a number from 0 to 100"),
-            ("--prices --json", "cannot be used with"),
         ] {
             let error = parse(flags).err().map(|error| error.to_string()).unwrap_or_default();
             assert!(error.contains(wrong), "{flags}: {error}");

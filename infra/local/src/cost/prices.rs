@@ -3,8 +3,10 @@
 //! AWS's own pages were there without their numbers, so each price is as others repeat it. Compare them with
 //! <https://calculator.aws> before you count on them.
 
+use serde::Serialize;
+
 /// One price.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize)]
 pub(super) struct Price {
     /// For what.
     pub(super) what: &'static str,

@@ -19,7 +19,7 @@ pub(crate) struct Clients {
     pub(crate) chromium: PathBuf,
     /// The folder of a Python environment with schemathesis.
     pub(crate) schemathesis: PathBuf,
-    /// The folder of a Python environment with the SAM CLI and cfn-lint.
+    /// The folder of a Python environment with the SAM CLI, cargo-lambda, zig and cfn-lint.
     pub(crate) sam: PathBuf,
 }
 

@@ -27,8 +27,14 @@ pub(super) const JS_CLIENTS: &[&str] = &["@clickhouse/client@1.23.1", "puppeteer
 /// it brings much that the clients do without.
 pub(super) const SCHEMATHESIS: &[&str] = &["schemathesis==4.32.5"];
 
-/// What checks the template, and packages dbt for AWS.
-pub(super) const SAM: &[&str] = &["aws-sam-cli==1.170.0", "cfn-lint==1.58.0"];
+/// What checks the template, and builds the functions for AWS, as DEPLOY.md says. sam finds cargo-lambda, and that finds zig, in the
+/// environment of the `python3` on `PATH`.
+pub(super) const SAM: &[&str] = &[
+    "aws-sam-cli==1.170.0",
+    "cargo-lambda==1.9.2",
+    "ziglang==0.13.0.post1",
+    "cfn-lint==1.58.0",
+];
 
 /// The engine's npm package for a platform, by Rust's names of the system and the processor, and the library in it.
 pub(super) fn engine_package(os: &str, arch: &str) -> Option<(&'static str, &'static str)> {
@@ -51,6 +57,17 @@ mod tests {
         let requirements = include_str!("../../../../functions/dbt/requirements.txt");
         let lines = requirements.lines().filter(|line| !line.starts_with('#'));
         assert_eq!(lines.collect::<Vec<_>>(), DBT);
+    }
+
+    /// Nobody deploys with other versions than those that were tested.
+    #[test]
+    fn deploy_md_installs_the_same_sam() {
+        let page = include_str!("../../../../DEPLOY.md");
+        let line = page.lines().find_map(|line| line.trim().strip_prefix("pip install "));
+        let told: Vec<_> = line.unwrap_or_default().split(' ').collect();
+        let without_lint: Vec<_> = SAM.iter().filter(|pin| !pin.starts_with("cfn-lint")).copied().collect();
+        assert_eq!(told, without_lint);
+        assert!(SAM.contains(&CARGO_LAMBDA[0]));
     }
 
     #[test]
