@@ -90,7 +90,9 @@ where
     };
     let (context, handle, output) = (&context, &handle, &output);
     let handler = lambda_runtime::service_fn(async |event| {
-        let (answer, record) = invoked(name, context, handle, event).await;
+        // Boxed: with all of the runtime around it, the future of an SDK's call is nested deeper than the compiler follows when it
+        // optimises.
+        let (answer, record) = Box::pin(invoked(name, context, handle, event)).await;
         output.write(&record);
         // The runtime logs the `Debug` print of what it is given, and so it gets what the invoker sees.
         answer.map_err(Into::<Diagnostic>::into)
