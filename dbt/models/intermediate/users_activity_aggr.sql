@@ -75,9 +75,7 @@ stamped as (
         users,
         events,
         fingerprint,
-        now64(6, 'UTC') as built_at,
-        {% if is_incremental() %}(select since from unseen){% else %}toDateTime(0){% endif %} as built_from,
-        count() over () as run_days
+        now64(6, 'UTC') as built_at
     from changed_days
 
 )

@@ -11,7 +11,11 @@ source as (
 renamed as (
 
     select
+        event_id,
+        user_id,
         toDate(dt) as date,
+        dt,
+        exp,
         inserted_at
 
     from source
