@@ -10,6 +10,7 @@ raw_days as (
         groupBitXor(sipHash64(event_id, user_id)) as fingerprint,
         max(inserted_at) as last_arrival
     from {{ ref('stg_site_events') }}
+    where date >= {{ tested_from() }}
     group by date
 
 )

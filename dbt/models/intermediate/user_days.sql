@@ -1,0 +1,52 @@
+-- depends_on: {{ ref('stg_site_arrivals') }}
+-- depends_on: {{ ref('stg_site_events') }}
+{{
+    config(
+        engine=engine('ReplacingMergeTree'),
+        partition_by='toYYYYMM(date)',
+        order_by='(date, user_id)',
+        incremental_strategy='append',
+        on_schema_change='fail',
+        query_settings={'max_partitions_per_insert_block': 0},
+    )
+}}
+
+with
+
+{% if is_incremental() -%}
+
+unseen as (
+
+    select {{ unseen_since(this) }} as since
+
+),
+
+arrived as (
+
+    select distinct date, user_id
+    from {{ ref('stg_site_arrivals') }}
+    where inserted_at >= (select since from unseen)
+
+),
+
+user_days as (
+
+    select date, user_id from arrived
+    -- The inner condition is for the primary key: only what may be there is read.
+    where (date, user_id) not in (
+        select date, user_id from {{ this }} where (date, user_id) in (select date, user_id from arrived)
+    )
+
+)
+
+{%- else -%}
+
+user_days as (
+
+    select distinct date, user_id from {{ ref('stg_site_events') }}
+
+)
+
+{%- endif %}
+
+select * from user_days
