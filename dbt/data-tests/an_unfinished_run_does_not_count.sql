@@ -19,13 +19,13 @@
 
 -- What arrived since the run that was cut short has not been seen, nor has what came before it: the next run begins where the
 -- one before it did, less the lag.
-select since
-from (select {{ unseen_since(this, runs) }} as since)
-where since != toDateTime('2026-01-01 10:00:00', 'UTC') - {{ var('arrival_lag_seconds') }}
+select 'after a run that was cut short' as what
+from system.one
+where {{ unseen_since(this, runs) }} != toDateTime('2026-01-01 10:00:00', 'UTC') - {{ var('arrival_lag_seconds') }}
 
 union all
 
 -- A model that has finished no run has seen nothing.
-select since
-from (select {{ unseen_since(this, '(select * from ' ~ runs ~ ' where finished_at < began_at)') }} as since)
-where toUnixTimestamp(since) != 0
+select 'after no run' as what
+from system.one
+where toUnixTimestamp({{ unseen_since(this, '(select * from ' ~ runs ~ ' where finished_at < began_at)') }}) != 0

@@ -31,7 +31,7 @@ known as (
     select
         user_id,
         min(first_day) as first_day,
-        count() as rows
+        count() as times
     from {{ ref('user_first_days') }}
     where user_id in (select user_id from events)
     group by user_id
@@ -41,7 +41,7 @@ known as (
 select user_id, seen.first_day as first_day, 'missing' as what
 from seen
 left join known on known.user_id = seen.user_id
-where known.rows = 0 or known.first_day > seen.first_day
+where known.times = 0 or known.first_day > seen.first_day
 
 union all
 

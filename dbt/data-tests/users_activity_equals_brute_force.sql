@@ -44,6 +44,15 @@ brute_force as (
     where date >= {{ tested_from() }}
     group by date
 
+),
+
+windows as (
+
+    select
+        date,
+        fingerprint
+    from {{ ref('users_activity_windows') }} final
+
 )
 
 select
@@ -54,7 +63,11 @@ select
     brute_force.returning_users as expected_returning_users
 from {{ ref('users_activity') }} as mart
 inner join brute_force on brute_force.date = mart.date
-inner join (select date, fingerprint from {{ ref('users_activity_windows') }} final) as windows on windows.date = mart.date
+inner join windows on windows.date = mart.date
 where brute_force.fingerprint = windows.fingerprint
-    and (mart.dau, mart.wau, mart.mau, mart.returning_users)
-        != (brute_force.dau, brute_force.wau, brute_force.mau, brute_force.returning_users)
+    and (
+        mart.dau != brute_force.dau
+        or mart.wau != brute_force.wau
+        or mart.mau != brute_force.mau
+        or mart.returning_users != brute_force.returning_users
+    )

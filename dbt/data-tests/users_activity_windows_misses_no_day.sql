@@ -12,13 +12,21 @@ expected as (
     array join range(31) as later
     group by days.date + later
 
+),
+
+windows as (
+
+    select
+        date,
+        fingerprint
+    from {{ ref('users_activity_windows') }} final
+
 )
 
 select
     expected.date as date,
     expected.last_change as last_change
 from expected
-left join (select date, fingerprint from {{ ref('users_activity_windows') }} final) as windows
-    on windows.date = expected.date
+left join windows on windows.date = expected.date
 where windows.fingerprint != expected.fingerprint
     and expected.last_change < {{ unseen_since(ref('users_activity_windows')) }}

@@ -29,13 +29,19 @@ arrived as (
 
 ),
 
+-- The primary key answers this: only what may be one of those is read.
+known as (
+
+    select date, user_id
+    from {{ this }}
+    where (date, user_id) in (select date, user_id from arrived)
+
+),
+
 user_days as (
 
     select date, user_id from arrived
-    -- The inner condition is for the primary key: only what may be there is read.
-    where (date, user_id) not in (
-        select date, user_id from {{ this }} where (date, user_id) in (select date, user_id from arrived)
-    )
+    where (date, user_id) not in (select date, user_id from known)
 
 )
 

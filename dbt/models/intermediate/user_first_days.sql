@@ -41,7 +41,7 @@ known as (
     select
         user_id,
         min(first_day) as first_day,
-        count() as rows
+        count() as times
     from {{ this }}
     where user_id in (select user_id from arrived)
     group by user_id
@@ -56,7 +56,7 @@ earlier as (
         arrived.first_day as day
     from arrived
     left join known on known.user_id = arrived.user_id
-    where known.rows = 0 or arrived.first_day < known.first_day
+    where known.times = 0 or arrived.first_day < known.first_day
 
 ),
 
