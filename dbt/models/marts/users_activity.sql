@@ -50,7 +50,7 @@ filled as (
         days.wau as wau,
         days.mau as mau,
         days.returning_users as returning_users,
-        least(first_days.users, days.dau - days.returning_users) as new_users
+        toUInt64(least(first_days.users, days.dau - days.returning_users)) as new_users
     from calendar
     left join days on days.date = calendar.date
     left join first_days on first_days.first_day = calendar.date
@@ -67,7 +67,7 @@ users_activity as (
         if(mau = 0, 0, dau / mau) as stickiness,
         new_users,
         returning_users,
-        dau - returning_users - new_users as resurrected_users
+        toUInt64(dau - returning_users - new_users) as resurrected_users
     from filled
 
 )
