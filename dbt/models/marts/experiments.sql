@@ -7,7 +7,7 @@ exposures as (
         toString(experiment) as experiment,
         user_id,
         argMin(toString(seen.variant), (seen.exposed_at, seen.variant)) as variant,
-        min(seen.exposed_at) as exposed_at,
+        toDateTime(min(seen.exposed_at), 'UTC') as exposed_at,
         uniqExact(seen.variant) > 1 as is_switcher
     from {{ ref('experiment_exposures') }} as seen
     group by experiment, user_id
@@ -157,7 +157,7 @@ tested as (
         {{ two_sided_z(var('experiment_confidence')) }} as z,
         if(df > 0, {{ two_sided_t(var('experiment_confidence'), 'df') }}, nan) as t_quantile,
         if(is_control or not difference_error > 0, nan, difference_error * z) as difference_margin,
-        if(is_control or not log_ratio_error > 0, nan, log_ratio_error * z) as log_ratio_margin,
+        if(is_control or not log_ratio_error > 0 or isInfinite(log_ratio_error), nan, log_ratio_error * z) as log_ratio_margin,
         if(is_control or not revenue_difference_error > 0, nan, revenue_difference_error * t_quantile) as revenue_margin,
         if(is_control or not pooled_error > 0, nan, {{ two_sided_p('difference / pooled_error') }}) as p_value,
         if(is_control or not revenue_difference_error > 0, nan, {{ student_p('t', 'df') }}) as revenue_p_value,
