@@ -13,18 +13,19 @@
 
 {# How many standard errors an interval reaches to each side: the z with P(|Z| < z) = `confidence`, 1.96 for 0.95.
    Newton's method on log(erfc(z / sqrt(2))) = log(1 - confidence). That function is concave and falls, and sqrt(-2 log(1 -
-   confidence)) is not below its root, so each step comes nearer, and six are enough for all digits. #}
+   confidence)) is not below its root, so each step comes nearer, and eight are more than enough for all digits. #}
 {% macro two_sided_z(confidence) -%}
     arrayFold(
-        (z, step) -> z + (log(erfc(z / sqrt(2.))) - log(1. - {{ confidence }})) * erfc(z / sqrt(2.)) * exp(z * z / 2) * sqrt(pi() / 2),
+        (z, step) -> z + (log(erfc(z / sqrt(2.))) - log(1. - {{ confidence }}))
+            * erfc(z / sqrt(2.)) * exp(z * z / 2) * sqrt(pi() / 2),
         range(8),
         sqrt(-2. * log(1. - {{ confidence }}))
     )
 {%- endmacro %}
 
 {# P(X >= x) of chi-square with `df` degrees of freedom, a whole number from 1. The finite series of the incomplete gamma
-   function: Q(df/2, x/2) = sum of e^(-x/2) (x/2)^a / gamma(a + 1) over a = 0, 1, … < df/2 when df is even; over a = 1/2, 3/2, …
-   < df/2, and erfc(sqrt(x/2)) besides, when it is odd. All terms are positive. #}
+   function: Q(df/2, x/2) = sum of e^(-x/2) (x/2)^a / gamma(a + 1) over a = 0, 1, … < df/2 when df is even; over a = 1/2, 3/2,
+   … < df/2, and erfc(sqrt(x/2)) besides, when it is odd. All terms are positive. #}
 {% macro chi_square_p(x, df) -%}
     if({{ x }} > 0,
         least(1., if({{ df }} % 2 = 1, erfc(sqrt({{ x }} / 2.)), 0.) + arraySum(

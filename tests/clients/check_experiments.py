@@ -65,7 +65,7 @@ class Seed:
         self.rows.append({
             "dt": START + at, "name": "pay" if buys else "view", "user_id": str(user), "url": "https://shop.example/",
             "obj": "order" if buys else "page", "obj_id": obj_id, "product_id": 0, "amount": amount if buys else 0, "exp": exp,
-            "event_id": str(event_id or uuid.uuid5(uuid.NAMESPACE_URL, f"{user} {at} {buys} {obj_id} {sorted(exp)}")),
+            "event_id": str(event_id or uuid.uuid5(uuid.NAMESPACE_URL, f"{user} {at} {buys} {obj_id} {sorted(exp.items())}")),
             "received_at": f"{START + at + received}.000",
         })
 
@@ -293,8 +293,9 @@ def check(options):
                 faults.append(f"{column} {value!r}, expected {expect!r}")
             worst = max(worst, off)
         wrong += bool(faults)
-        numbers = f"users {row['users']}, conversions {row['conversions']}, p {row['p_value']}, revenue p {row['revenue_p_value']}"
-        print(f"{'WRONG' if faults else 'ok'} {name}: {numbers}, srm p {row['srm_p_value']}; off by {worst:.1e} at most")
+        shown = ("users", "conversions", "uplift", "p_value", "revenue_p_value", "srm_p_value")
+        numbers = ", ".join(f"{column} {row[column]}" for column in shown)
+        print(f"{'WRONG' if faults else 'ok'} {name}: {numbers}; off by {worst:.1e} at most")
         for fault in faults:
             print(f"    {fault}")
     for name in wanted:
