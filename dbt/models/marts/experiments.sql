@@ -4,11 +4,11 @@ with
 exposures as (
 
     select
-        toString(experiment) as experiment,
+        experiment,
         user_id,
-        argMin(toString(seen.variant), (seen.exposed_at, seen.variant)) as variant,
+        argMin(seen.variant, (seen.exposed_at, seen.variant)) as variant,
         toDateTime(min(seen.exposed_at), 'UTC') as exposed_at,
-        uniqExact(seen.variant) > 1 as is_switcher
+        min(seen.variant) != max(seen.variant) as is_switcher
     from {{ ref('experiment_exposures') }} as seen
     group by experiment, user_id
 
@@ -25,8 +25,8 @@ bought as (
 members as (
 
     select
-        exposures.experiment as experiment,
-        exposures.variant as variant,
+        toString(exposures.experiment) as experiment,
+        toString(exposures.variant) as variant,
         exposures.exposed_at as exposed_at,
         exposures.is_switcher as is_switcher,
         arrayFilter(purchase -> purchase.1 >= exposures.exposed_at, bought.purchases) as converting,
