@@ -56,14 +56,16 @@ step_events as (
         {{ funnel_condition(step) }} as is_step_{{ loop.index }}{{ ',' if not loop.last }}
         {%- endfor %}
     from {{ ref('stg_site_events') }}
-    where date in (
-            select arrayJoin(arrayMap(n -> date + n, range({{ reach + 1 }}))) from days_to_redo
-        )
-        and (
+    where (
             {%- for step in steps %}
             {{ 'or ' if not loop.first }}{{ funnel_condition(step) }}
             {%- endfor %}
         )
+        {% if is_incremental() -%}
+        and date in (
+            select arrayJoin(arrayMap(n -> date + n, range({{ reach + 1 }}))) from days_to_redo
+        )
+        {%- endif %}
 
 ),
 
@@ -80,8 +82,10 @@ reachable as (
         is_step_{{ loop.index + 1 }}{{ ',' if not loop.last }}
         {%- endfor %}
     from step_events
-    where day in (select date from days_to_redo)
-        and (days_later = 0{% for step in steps[1:] %} or is_step_{{ loop.index + 1 }}{% endfor %})
+    where (days_later = 0{% for step in steps[1:] %} or is_step_{{ loop.index + 1 }}{% endfor %})
+        {% if is_incremental() -%}
+        and day in (select date from days_to_redo)
+        {%- endif %}
 
 ),
 

@@ -5,21 +5,26 @@
 
 with
 
+-- Grouped, as a user has a row for each run that found an earlier day, until ClickHouse merges them.
 first_days as (
 
-    select user_id, first_day
-    from {{ ref('user_first_days') }} {{ final() }}
-    where first_day <= {{ today() }}
+    select
+        user_id,
+        toDate(min(user_first_days.first_day)) as first_day
+    from {{ ref('user_first_days') }} as user_first_days
+    group by user_id
+    having first_day <= {{ today() }}
 
 ),
 {% for period in periods %}
 {{ period.name }}_cohorts as (
 
     select
+        '{{ period.name }}' as period,
         {{ period.first }} as cohort,
         count() as cohort_size
     from first_days
-    group by cohort
+    group by period, cohort
 
 ),
 
@@ -27,6 +32,7 @@ first_days as (
 {{ period.name }}_calendar as (
 
     select
+        period,
         cohort,
         cohort_size,
         toUInt16(number) as n
@@ -36,23 +42,25 @@ first_days as (
 ),
 
 -- Different users are counted: no FINAL is needed for a day of a user that is there twice.
+-- ClickHouse carries a reader's filter on period and cohort over to this side, since both are keys of the join below.
 {{ period.name }}_returns as (
 
     select
+        '{{ period.name }}' as period,
         first_days.cohort as cohort,
         toUInt16(intDiv({{ period.active }} - cohort, {{ period.days }})) as n,
         uniqExact(user_days.user_id) as users
     from {{ ref('user_days') }} as user_days
     inner join (select user_id, {{ period.first }} as cohort from first_days) as first_days using (user_id)
     where {{ period.active }} > cohort and {{ period.active }} <= cohort + {{ period.last * period.days }}
-    group by cohort, n
+    group by period, cohort, n
 
 ),
 {% endfor %}
 retention as (
 {% for period in periods %}
     select
-        '{{ period.name }}' as period,
+        calendar.period as period,
         calendar.cohort as cohort,
         calendar.n as n,
         calendar.cohort_size as cohort_size,
@@ -60,7 +68,8 @@ retention as (
         if(n = 0, cohort_size, returns.users) as users,
         users / cohort_size as rate
     from {{ period.name }}_calendar as calendar
-    left join {{ period.name }}_returns as returns on returns.cohort = calendar.cohort and returns.n = calendar.n
+    left join {{ period.name }}_returns as returns
+        on returns.period = calendar.period and returns.cohort = calendar.cohort and returns.n = calendar.n
     {{ 'union all' if not loop.last }}
 {%- endfor %}
 )
