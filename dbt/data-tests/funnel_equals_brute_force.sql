@@ -34,7 +34,8 @@ times as (
     select
         user_id,
         {%- for step in steps %}
-        arraySort(groupArrayIf(toUnixTimestamp(dt), {{ funnel_condition(step) }})) as times_{{ loop.index }}{{ ',' if not loop.last }}
+        arraySort(groupArrayIf(toUnixTimestamp(dt), {{ funnel_condition(step) }}))
+            as times_{{ loop.index }}{{ ',' if not loop.last }}
         {%- endfor %}
     from {{ ref('stg_site_events') }}
     where date in (select arrayJoin(arrayMap(n -> date + n, range({{ reach + 1 }}))) from settled)
