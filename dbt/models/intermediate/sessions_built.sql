@@ -95,8 +95,9 @@ events_numbered as (
 
     select
         *,
+        -- By place: two events of one id and second, sorted again, may change theirs.
         sum(begins) over (
-            partition by user_id, date order by dt, event_id, url rows between unbounded preceding and current row
+            partition by user_id, date order by place rows between unbounded preceding and current row
         ) as part
     from events_spaced
 
