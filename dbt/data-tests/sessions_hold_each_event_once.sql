@@ -6,7 +6,7 @@ with
 recent_sessions as (
 
     select user_id, started_at, ended_at, date, events from {{ ref('sessions_built') }} {{ final() }}
-    where hasAny(days, (select groupArray(first_day + n) from (select {{ session_test_since() }} as first_day, arrayJoin(range({{ var('session_test_days') }})) as n)))
+    where hasAny(days, arrayMap(n -> {{ session_test_since() }} + n, range({{ var('session_test_days') }})))
 
 ),
 

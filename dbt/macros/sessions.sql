@@ -15,7 +15,7 @@
     {{ var('session_timeout_seconds') // 86400 + 1 }}
 {%- endmacro %}
 
-{# The first of the recent days, which the tests of sessions look at. A day after today, of a client whose clock is wrong, is none. #}
+{# The first of the recent days, which the tests of sessions look at. Days after today are a wrong clock's. #}
 {% macro session_test_since() -%}
     (select least(max(date), {{ today() }}) - {{ var('session_test_days') - 1 }} from {{ ref('sessions_built') }})
 {%- endmacro %}

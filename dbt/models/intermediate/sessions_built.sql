@@ -53,7 +53,7 @@ arrivals as (
 sessions_around as (
 
     select * from {{ this }} {{ final() }}
-    where hasAny(days, (select groupUniqArray(arrayJoin(arrayMap(n -> date + n, range(-{{ reach }}, {{ reach }} + 1)))) from arrivals))
+    where hasAny(days, (select groupUniqArrayArray(arrayMap(n -> date + n, range(-{{ reach }}, {{ reach }} + 1))) from arrivals))
         and user_id in (select user_id from arrivals)
 
 ),
