@@ -41,7 +41,7 @@ class Rows:
         received = dt * 1_000 + 250 if received is None else received
         self.rows.append((portion, {
             "dt": dt, "name": name, "user_id": user, "url": url, "obj": obj, "obj_id": obj_id, "product_id": 0,
-            "amount": amount, "exp": exp or {}, "event_id": id, "received_at": received / 1_000,
+            "amount": amount, "exp": exp or {}, "event_id": id, "received_at": f"{received / 1_000:.3f}",
         }))
         return True
 
