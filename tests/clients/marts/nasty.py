@@ -41,7 +41,7 @@ class Rows:
         received = dt * 1_000 + 250 if received is None else received
         self.rows.append((portion, {
             "dt": dt, "name": name, "user_id": user, "url": url, "obj": obj, "obj_id": obj_id, "product_id": 0,
-            "amount": amount, "exp": exp or {}, "event_id": id, "received_at": f"{received / 1_000:.3f}",
+            "amount": amount, "exp": exp or {}, "event_id": id, "received_at": moment(received),
         }))
         return True
 
@@ -184,6 +184,11 @@ def make(seed, today, days, portions, users):
     handmade(rows, today, days, portions)
     random_walks(rows, today, days, portions, users)
     return rows.rows
+
+
+def moment(milliseconds):
+    at = datetime.datetime(1970, 1, 1) + datetime.timedelta(milliseconds=milliseconds)
+    return at.isoformat(sep=" ", timespec="milliseconds")
 
 
 def date(day):
