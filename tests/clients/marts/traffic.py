@@ -1,10 +1,11 @@
 """Makes what the marts must bear, and compares them with the brute force while and after it happens.
 
-Usage: traffic.py [--events N] [--days N] [--portions N] [--walkers N] [--compare-every N] [--cut-every N] [--build] [--seed N] [--data-dir FOLDER]
+Usage: traffic.py [--events N] [--days N] [--portions N] [--walkers N] [--compare-every N] [--cut-every N] [--build] [--lag SECONDS]
+                  [--seed N] [--data-dir FOLDER]
 
 The demo shop's history, with events that come late and twice, and events made to be hard, arrive in portions by the time at
-which they were received; some come many portions later still. dbt runs after each portion. Then: a comparison, a full refresh and
-a comparison, two runs at once while the rest arrives, one more run and a comparison.
+which they were received; some come many portions later still. dbt runs after each portion. Then: a comparison, a full refresh and a
+comparison, two runs at once while the rest arrives, one more run and a comparison.
 
 Writes to the ClickHouse at CLICKHOUSE_URL (CLICKHOUSE_USER, CLICKHOUSE_PASSWORD, CLICKHOUSE_DATABASE), which must hold no events
 yet; without CLICKHOUSE_URL to an engine of its own. WEIR_BIN is the binary, target/debug/weir by default. Exit code 0 when no mart
@@ -15,6 +16,7 @@ import argparse
 import json
 import pathlib
 import random
+import shutil
 import sys
 import tempfile
 import time
@@ -95,8 +97,8 @@ class Proof:
         self.client, self.args = client, args
         self.arrivals = Arrivals(client, args)
         self.folder = pathlib.Path(folder)
-        # A lag that would hide what a run missed is not wanted while runs come one after another.
-        self.dbt = Dbt(self.folder / "one", 1)
+        # Longer than an insert of a piece takes, and no longer: a lag would hide what a run misses.
+        self.dbt = Dbt(self.folder / "one", args.lag)
         self.session_ids = {}
         self.differences = 0
         self.began = time.monotonic()
@@ -136,8 +138,9 @@ class Proof:
         return self.differences
 
     def two_at_once(self):
-        """What arrives while a run reads is the lag's to find: it is longer than an insert takes."""
-        runs = [Dbt(self.folder / name, 10) for name in ("first", "second")]
+        """What arrives while a run reads is found by the next one, thanks to the lag."""
+        # With what dbt has parsed already.
+        runs = [Dbt(shutil.copytree(self.dbt.folder, self.folder / name), self.args.lag) for name in ("first", "second")]
         self.arrivals.arrive(self.args.portions, 0)
         for run in runs:
             run.begin("run")
@@ -152,11 +155,12 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--events", type=int, default=100_000, help="events of the demo shop, at least")
     parser.add_argument("--days", type=int, default=40, help="days up to now")
-    parser.add_argument("--portions", type=int, default=4, help="portions before the last, which comes while two runs are under way")
+    parser.add_argument("--portions", type=int, default=3, help="portions before the last, which comes while two runs are under way")
     parser.add_argument("--walkers", type=int, default=300, help="users who do everything at random")
-    parser.add_argument("--compare-every", type=int, default=2, metavar="N", help="compare after every Nth portion; 0: at the end only")
+    parser.add_argument("--compare-every", type=int, default=0, metavar="N", help="compare after every Nth portion; 0: at the end only")
     parser.add_argument("--cut-every", type=int, default=0, metavar="N", help="interrupt a run before that of every Nth portion")
     parser.add_argument("--build", action="store_true", help="run dbt's data tests, too, once all portions are there")
+    parser.add_argument("--lag", type=int, default=2, metavar="SECONDS", help="arrival_lag_seconds")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--data-dir", help="where an engine of its own has its data [default: a temporary folder]")
     args = parser.parse_args()
