@@ -10,7 +10,18 @@ raw_days as (
         groupBitXor(sipHash64(event_id, user_id)) as fingerprint,
         max(inserted_at) as last_arrival
     from {{ ref('stg_site_events') }}
+    where date >= {{ tested_from() }}
     group by date
+
+),
+
+aggr as (
+
+    select
+        date,
+        events,
+        fingerprint
+    from {{ ref('users_activity_aggr') }} final
 
 )
 
@@ -20,7 +31,6 @@ select
     aggr.events as events_in_the_model,
     raw_days.last_arrival as last_arrival
 from raw_days
-left join (select date, events, fingerprint from {{ ref('users_activity_aggr') }} final) as aggr
-    on aggr.date = raw_days.date
+left join aggr on aggr.date = raw_days.date
 where (raw_days.events, raw_days.fingerprint) != (aggr.events, aggr.fingerprint)
     and raw_days.last_arrival < {{ unseen_since(ref('users_activity_aggr')) }}

@@ -32,14 +32,15 @@
     group by model, invocation_id
 {%- endmacro %}
 
-{# The time from which that model may have missed arrivals: a scalar subquery, DateTime. 1970 when it has finished no run. #}
-{% macro unseen_since(model) -%}
+{# The time from which that model may have missed arrivals: a scalar subquery, DateTime. 1970 when it has finished no run.
+   `runs` are the rows of another table or subquery than dbt_runs: a test has its own. #}
+{% macro unseen_since(model, runs=none) -%}
     (
         select
             toDateTime(
                 greatest(toUnixTimestamp(max(began_at)), {{ var('arrival_lag_seconds') }}) - {{ var('arrival_lag_seconds') }}
             )
-        from {{ target.schema }}.dbt_runs
+        from {{ runs or target.schema ~ '.dbt_runs' }}
         where model = '{{ model.name }}' and finished_at > began_at
     )
 {%- endmacro %}

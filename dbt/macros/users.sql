@@ -3,7 +3,11 @@
     {{ var('users_aggregate') }}{{ suffix }}
 {%- endmacro %}
 
-{# Distinct users of a day and of the n days before it. `users` is the column with the daily states. #}
-{% macro active_users(days_before) -%}
-    {{ users('Merge') }}(users) over (order by date range between {{ days_before }} preceding and current row)
+{# Distinct users from so many days before a day to so many days before it. `users` is the column with the daily states. #}
+{% macro active_users(from_days_before, to_days_before=0) -%}
+    {{ users('Merge') }}(users) over (
+        order by date
+        range between {{ from_days_before }} preceding and
+            {{ to_days_before ~ ' preceding' if to_days_before else 'current row' }}
+    )
 {%- endmacro %}

@@ -278,6 +278,48 @@ async fn a_view_on_the_table_counts_a_delivery_once() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
+async fn events_per_minute_counts_each_event_once() -> anyhow::Result<()> {
+    let stack = Stack::up_plain().await?;
+    let (key, sql) = (stack.variable("FIREHOSE_ACCESS_KEY")?, stack.sql());
+    let at = async |hours: u32| {
+        let text = format!("SELECT formatDateTime(now() - INTERVAL {hours} HOUR, '%FT%H:%i:00Z', 'UTC')");
+        anyhow::Ok(sql.run(&text).await?.trim().to_owned())
+    };
+    let (minute, earlier) = (at(0).await?, at(30).await?);
+    let (id, other) = (Uuid::new_v4(), Uuid::new_v4());
+    // What a client sends again comes with another received_at, and so is another delivery; what is a month old is not live.
+    let first = vec![
+        line(id, &minute),
+        line(other, &earlier),
+        line(Uuid::new_v4(), "2024-05-17T00:00:00Z"),
+    ];
+    let again: Vec<_> = [&first[0], &first[1]]
+        .map(|line| line.replace("\"received_at\":\"2024", "\"received_at\":\"2025"))
+        .into();
+    ensure!(again[0] != first[0], "{}", first[0]);
+    let live = "SELECT sum(events) FROM analytics.events_per_minute";
+    for (request_id, records) in [("a", &first), ("a", &first), ("b", &first), ("c", &again)] {
+        let (status, answer) = deliver(&stack, &key, request_id, records).await?;
+        ensure!(status == 200, "{status} {answer}");
+        // It is there when the delivery is answered.
+        let events = sql.number(live).await?;
+        ensure!(events == 2, "after {request_id}: {events}");
+    }
+    stack.kill("clickhouse").await?;
+    crate::process::eventually("the engine is back and the delivery is taken", async || {
+        let (status, _) = deliver(&stack, &key, "after-a-crash", &first).await?;
+        Ok((status == 200).then_some(()))
+    })
+    .await?;
+    ensure!(sql.number(live).await? == 2, "after a restart");
+    let minutes = sql
+        .number("SELECT uniqExact(minute) FROM analytics.events_per_minute")
+        .await?;
+    ensure!(minutes == 2, "{minutes} minutes");
+    stack.down().await
+}
+
+#[tokio::test]
 async fn dates_over_more_months_than_an_insert_may_have_land() -> anyhow::Result<()> {
     let stack = Stack::up_plain().await?;
     let (key, sql) = (stack.variable("FIREHOSE_ACCESS_KEY")?, stack.sql());

@@ -13,9 +13,14 @@ renamed as (
     select
         event_id,
         user_id,
+        name,
+        obj,
+        obj_id,
+        amount,
         toDate(dt) as date,
         dt,
         exp,
+        received_at,
         inserted_at
 
     from source

@@ -13,6 +13,10 @@ const FILES: &[(&str, &str)] = &[
         "0002_replay_quarantine.sql",
         include_str!("../../../migrations/0002_replay_quarantine.sql"),
     ),
+    (
+        "0003_create_events_per_minute.sql",
+        include_str!("../../../migrations/0003_create_events_per_minute.sql"),
+    ),
 ];
 
 /// The migrations of this build.

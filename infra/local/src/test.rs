@@ -8,6 +8,7 @@
 //! - `WEIR_CLIENTS_PYTHON`, `WEIR_CLIENTS_NODE`: third parties' clients, for the end-to-end tests.
 //! - `WEIR_CHROMIUM`: a browser, for the same.
 //! - `WEIR_SCHEMATHESIS`, `WEIR_SAM`: the folders of environments with schemathesis, and with what DEPLOY.md installs, for the same.
+//! - `WEIR_MARTS`: the folder of the environment that computes the marts again, for the same.
 //! - `WEIR_DBT`: the folder of the environment with dbt, for the same.
 
 mod count;
@@ -208,7 +209,8 @@ impl Bench {
                 .env("WEIR_CLIENTS_NODE", &clients.node)
                 .env("WEIR_CHROMIUM", &clients.chromium)
                 .env("WEIR_SCHEMATHESIS", &clients.schemathesis)
-                .env("WEIR_SAM", &clients.sam);
+                .env("WEIR_SAM", &clients.sam)
+                .env("WEIR_MARTS", &clients.marts);
         }
         let (success, output) = shown(&mut cargo, &self.stop).await?;
         Ok(Count::of_cargo(&output).with_end(success))

@@ -80,7 +80,8 @@ fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn list(folder: &Path, files: &mut Vec<String>) -> anyhow::Result<()> {
+/// Appends every file and folder under a folder, with its size and time.
+pub fn list(folder: &Path, files: &mut Vec<String>) -> anyhow::Result<()> {
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
         let about = entry.metadata()?;

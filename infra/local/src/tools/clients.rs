@@ -21,6 +21,8 @@ pub(crate) struct Clients {
     pub(crate) schemathesis: PathBuf,
     /// The folder of a Python environment with the SAM CLI, cargo-lambda, zig and cfn-lint.
     pub(crate) sam: PathBuf,
+    /// The folder of a Python environment with clickhouse-connect, numpy, scipy, statsmodels and sqlfluff.
+    pub(crate) marts: PathBuf,
 }
 
 /// The clients, fetched when they are missing.
@@ -54,11 +56,13 @@ pub(super) async fn clients(tools: &Path) -> anyhow::Result<Clients> {
     let chromium = chromium::program().await?;
     let schemathesis = python::environment(tools, "schemathesis", pins::SCHEMATHESIS, Dependencies::Installed).await?;
     let sam = python::environment(tools, "sam", pins::SAM, Dependencies::Installed).await?;
+    let marts = python::environment(tools, "marts", pins::MARTS, Dependencies::Installed).await?;
     Ok(Clients {
         python,
         node,
         chromium,
         schemathesis,
         sam,
+        marts,
     })
 }

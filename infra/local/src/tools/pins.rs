@@ -36,6 +36,15 @@ pub(super) const SAM: &[&str] = &[
     "cfn-lint==1.58.0",
 ];
 
+/// What computes the marts again, by their definitions, and reads the style of their SQL. The last that Python 3.10 runs.
+pub(super) const MARTS: &[&str] = &[
+    "clickhouse-connect==1.12.0",
+    "numpy==2.2.6",
+    "scipy==1.15.3",
+    "statsmodels==0.14.6",
+    "sqlfluff==4.5.0",
+];
+
 /// The engine's npm package for a platform, by Rust's names of the system and the processor, and the library in it.
 pub(super) fn engine_package(os: &str, arch: &str) -> Option<(&'static str, &'static str)> {
     match (os, arch) {

@@ -1,0 +1,41 @@
+-- An event of the newest days whose user is not in its variant by then, though the event arrived before the model last looked.
+
+with
+
+newest as (
+
+    select least(toDate(max(exposed_at)), {{ today() }}) as day from {{ ref('experiment_exposures') }}
+
+),
+
+raw_exposures as (
+
+    select experiment, user_id, variant, min(dt) as exposed_at
+    from {{ ref('stg_site_events') }}
+    array join mapKeys(exp) as experiment, mapValues(exp) as variant
+    where date > (select day from newest) - {{ var('test_days') }}
+        and inserted_at < {{ unseen_since(ref('experiment_exposures')) }}
+    group by experiment, user_id, variant
+
+),
+
+-- Of those who were seen before these days nothing is asked.
+model_exposures as (
+
+    select experiment, user_id, variant, min(seen.exposed_at) as exposed_at
+    from {{ ref('experiment_exposures') }} as seen
+    group by experiment, user_id, variant
+
+)
+
+select
+    raw.experiment as experiment,
+    raw.user_id as user_id,
+    raw.variant as variant,
+    raw.exposed_at as exposed_at,
+    model.exposed_at as exposed_at_in_the_model
+from raw_exposures as raw
+left join model_exposures as model
+    on model.experiment = raw.experiment and model.user_id = raw.user_id and model.variant = raw.variant
+-- 1970 when there is none.
+where model.exposed_at > raw.exposed_at or toUnixTimestamp(model.exposed_at) = 0

@@ -1,0 +1,38 @@
+{%- set steps = var('funnel_steps') -%}
+
+with
+
+days as (
+
+    select date, step, users
+    from {{ ref('funnel_days') }} {{ final() }}
+    where step <= {{ steps | length }}
+
+),
+
+compared as (
+
+    select
+        date,
+        step,
+        users,
+        first_value(users) over (partition by date order by step) as users_of_first,
+        lagInFrame(users) over (partition by date order by step) as users_of_previous
+    from days
+
+),
+
+funnel as (
+
+    select
+        date,
+        step,
+        [{% for step in steps %}'{{ step.name }}'{{ ', ' if not loop.last }}{% endfor %}][step] as step_name,
+        users,
+        if(users_of_first = 0, null, users / users_of_first) as conversion_from_first,
+        if(users_of_previous = 0, null, users / users_of_previous) as conversion_from_previous
+    from compared
+
+)
+
+select * from funnel
