@@ -1,11 +1,12 @@
 """Makes what the marts must bear, and compares them with the brute force while and after it happens.
 
-Usage: traffic.py [--events N] [--days N] [--portions N] [--batches N] [--walkers N] [--compare-every N] [--cut-every N] [--build] [--lag SECONDS]
-                  [--seed N] [--data-dir FOLDER]
+Usage: traffic.py [--events N] [--days N] [--portions N] [--batches N] [--walkers N] [--compare-every N] [--cut-every N] [--build]
+                  [--lag SECONDS] [--seed N] [--data-dir FOLDER]
 
 The demo shop's history, with events that come late and twice, and events made to be hard, arrive in portions by the time at
-which they were received; some come many portions later still. dbt runs after each portion, and after each of a few batches of next to nothing. Then: a comparison, a full refresh and a
-comparison, two runs at once while the rest arrives, one more run and a comparison.
+which they were received; some come many portions later still. dbt runs after each portion, and after each of a few batches of
+next to nothing. Then: a comparison, a full refresh and a comparison, two runs at once while the rest arrives, one more run and
+a comparison.
 
 Writes to the ClickHouse at CLICKHOUSE_URL (CLICKHOUSE_USER, CLICKHOUSE_PASSWORD, CLICKHOUSE_DATABASE), which must hold no events
 yet; without CLICKHOUSE_URL to an engine of its own. WEIR_BIN is the binary, target/debug/weir by default. Exit code 0 when no mart
