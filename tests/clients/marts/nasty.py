@@ -158,7 +158,8 @@ def sparse(rows, today, days, portions, batches):
 
     for batch in range(batches):
         late = portions + 1 + batch
-        day = today - 4 - (batch * 5) % max(days - 8, 1)
+        # By turns of late and of more than thirty days ago: then all that the day is in has been.
+        day = today - ((batch // 2 * 5) % 25 + 4 if batch % 2 else (min(33, days - 4) + batch // 2 * 5))
         midnight, before, after = day * DAY, (day - 1) * DAY, (day + 1) * DAY
 
         def case(*events):
