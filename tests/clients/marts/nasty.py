@@ -227,11 +227,22 @@ def random_walks(rows, today, days, portions, users):
             dt += draw.choice(gaps)
 
 
-def make(seed, today, days, portions, users, batches=0):
+def extremes(rows, today, portions):
+    """The first and the last days that a time can be on, before and after which there is none."""
+    for number, (day, second) in enumerate(((0, 0), (0, 1_800), (1, 5), (5, 5), (30, 0), (49_708, 0), (49_709, 86_399), (49_710, 20_000))):
+        who = BASE + 700_000 + number
+        rows.add(0, who, (today - 3) * DAY + number, VIEW, exp={"nasty": "b"})
+        for what in STEPS:
+            rows.add(portions - 1, who, day * DAY + second, what, amount=0.5 if what == PAY else 0.0, exp={"nasty": "a"})
+
+
+def make(seed, today, days, portions, users, batches=0, with_extremes=False):
     """All of them, as (portion, row). Portions are counted from 0; the batches follow after number `portions`, which is others'."""
     rows = Rows(seed)
     handmade(rows, today, days, portions)
     sparse(rows, today, days, portions, batches)
+    if with_extremes:
+        extremes(rows, today, portions)
     random_walks(rows, today, days, portions, users)
     return rows.rows
 

@@ -1,7 +1,7 @@
 """Makes what the marts must bear, and compares them with the brute force while and after it happens.
 
 Usage: traffic.py [--events N] [--days N] [--portions N] [--batches N] [--walkers N] [--compare-every N] [--cut-every N] [--build]
-                  [--lag SECONDS] [--seed N] [--data-dir FOLDER]
+                  [--extremes] [--lag SECONDS] [--seed N] [--data-dir FOLDER]
 
 The demo shop's history, with events that come late and twice, and events made to be hard, arrive in portions by the time at
 which they were received; some come many portions later still. dbt runs after each portion, and after each of a few batches of
@@ -65,7 +65,7 @@ class Arrivals:
         """)
         client.command(f"drop table {database}.events")
         today = int(client.command("select toUInt16(toDate(now(), 'UTC'))"))
-        rows = nasty.make(args.seed, today, args.days, args.portions, args.walkers, args.batches)
+        rows = nasty.make(args.seed, today, args.days, args.portions, args.walkers, args.batches, args.extremes)
         lines = "\n".join(json.dumps({"portion": portion, **row}) for portion, row in rows)
         client.raw_insert(f"{database}.arrivals", insert_block=lines.encode(), fmt="JSONEachRow")
         say(f"{client.command(f'select count() from {database}.arrivals'):,} arrivals are ready, {len(rows):,} of them made to be hard")
@@ -167,6 +167,7 @@ def main():
     parser.add_argument("--compare-every", type=int, default=0, metavar="N", help="compare after every Nth portion; 0: at the end only")
     parser.add_argument("--cut-every", type=int, default=0, metavar="N", help="interrupt a run before that of every Nth portion")
     parser.add_argument("--build", action="store_true", help="run dbt's data tests, too, once all portions are there")
+    parser.add_argument("--extremes", action="store_true", help="with events of 1970 and 2106, too")
     parser.add_argument("--lag", type=int, default=2, metavar="SECONDS", help="arrival_lag_seconds")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--data-dir", help="where an engine of its own has its data [default: a temporary folder]")
