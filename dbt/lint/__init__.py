@@ -1,4 +1,4 @@
-"""What sqlfluff gives to Jinja in place of dbt: see .sqlfluff. Its own stand-in for var() is a word that cannot be counted with."""
+"""What sqlfluff gives to Jinja in place of dbt: see .sqlfluff. Its own stand-in for var() is a word, which one cannot add to."""
 
 from pathlib import Path
 

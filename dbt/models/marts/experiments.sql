@@ -84,7 +84,13 @@ all_variants as (
         any(every.first_exposure) as first_exposure,
         any(every.last_exposure) as last_exposure,
         sum(sum(every.users)) over (partition by experiment) as users_of_experiment,
-        groupArray(variant) over (partition by experiment) as variants
+        -- The least of its experiment is the control, of equal ones the first by name.
+        multiIf(
+            mapContains({{ experiment_controls() }}, experiment), toUInt64(variant != {{ experiment_controls() }}[experiment]),
+            has({{ strings_literal(var('control_variants')) }}, variant),
+                indexOf({{ strings_literal(var('control_variants')) }}, variant),
+            toUInt64({{ var('control_variants') | length + 1 }})
+        ) as rank
     from (select * from variants union all select * from unseen_variants) as every
     group by experiment, variant
 
@@ -95,12 +101,7 @@ with_control as (
 
     select
         *,
-        multiIf(
-            mapContains({{ experiment_controls() }}, experiment), {{ experiment_controls() }}[experiment],
-            hasAny(variants, {{ strings_literal(var('control_variants')) }}),
-                arrayFirst(name -> has(variants, name), {{ strings_literal(var('control_variants')) }}),
-            arrayMin(variants)
-        ) = variant as is_control,
+        argMin(variant, (rank, variant)) over (partition by experiment) = variant as is_control,
         if(
             mapContains({{ experiment_shares() }}, experiment), {{ experiment_shares() }}[experiment][variant], 1.
         ) as weight,
@@ -161,11 +162,12 @@ tested as (
         if(is_control or not revenue_difference_error > 0, nan, revenue_difference_error * t_quantile) as revenue_margin,
         if(is_control or not pooled_error > 0, nan, {{ two_sided_p('difference / pooled_error') }}) as p_value,
         if(is_control or not revenue_difference_error > 0, nan, {{ student_p('t', 'df') }}) as revenue_p_value,
+        -- On the control's row: the series has as many terms as there are variants, and clients may make up many.
         multiIf(
+            not is_control or possible_variants < 2 and impossible_variants = 0, nan,
             impossible_variants > 0, 0.,
-            possible_variants < 2, nan,
-            {{ chi_square_p('chi_square', '(possible_variants - 1)') }}
-        ) as srm_p_value
+            {{ chi_square_p('chi_square', 'if(is_control, possible_variants - 1, 1)') }}
+        ) as control_srm_p_value
     from compared
 
 ),
@@ -193,7 +195,7 @@ experiments as (
         {{ finite('(tested.revenue_difference - revenue_margin)') }} as revenue_difference_low,
         {{ finite('(tested.revenue_difference + revenue_margin)') }} as revenue_difference_high,
         {{ finite('tested.revenue_p_value') }} as revenue_p_value,
-        {{ finite('tested.srm_p_value') }} as srm_p_value,
+        {{ of_control(finite('control_srm_p_value')) }} as srm_p_value,
         ifNull(srm_p_value < {{ var('experiment_srm_below') }}, 0) as srm_detected,
         first_exposure,
         last_exposure
