@@ -18,7 +18,8 @@ import definitions
 from warehouse import connect, read_events
 
 EPOCH = datetime.date(1970, 1, 1)
-SHOWN = 8
+# Of each column, and in all.
+SHOWN, MOST_SHOWN = 5, 40
 
 # Columns by how they are read and compared. The first are the key. `time` is a DateTime, `real` may be off by what a sum in
 # another order is off by, `money` by as much and by the rounding of the mart, `statistic` by what two good approximations are.
@@ -129,15 +130,22 @@ def compare(mart, expected, actual, out=print):
                 wrong[place] = False
         is_bad |= wrong
         for place in np.flatnonzero(wrong)[:SHOWN]:
-            values = f"{actual[name][right[place]]!r} is not {expected[name][left[place]]!r}"
+            values = f"{plain(actual[name][right[place]])} is not {plain(expected[name][left[place]])}"
             findings.append(f"{name} of {shown(mart, rows[0][left[place]])}: {values}")
         if wrong.sum() > SHOWN:
             findings.append(f"{name}: {wrong.sum():,} rows in all")
     bad += int(is_bad.sum())
     out(f"{mart}: {len(rows[0]):,} rows compared, {bad:,} differences")
-    for finding in findings:
+    for finding in findings[:MOST_SHOWN]:
         out(f"  {finding}")
+    if len(findings) > MOST_SHOWN:
+        out("  and more")
     return bad
+
+
+def plain(value):
+    """A value as people read it."""
+    return "null" if value != value else repr(value.item() if isinstance(value, np.generic) else value)
 
 
 def shown(mart, key):

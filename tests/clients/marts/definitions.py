@@ -238,7 +238,8 @@ def retention(events, today):
             n = 0
             while n <= last and cohort + n * length <= today:
                 users_then = active.get((cohort, n), 0) if n else size
-                rows.append((period, cohort, n, size, users_then, users_then / size))
+                # The week of 1970-01-01 began before the first Date.
+                rows.append((period, max(cohort, 0), n, size, users_then, users_then / size))
                 n += 1
     return columns(("period", "cohort", "n", "cohort_size", "users", "rate"), rows)
 

@@ -150,6 +150,55 @@ def handmade(rows, today, days, portions):
     rows.add(last, who, (today + 40) * DAY + 6, CART)
 
 
+def sparse(rows, today, days, portions, batches):
+    """Runs that find next to nothing: after the portions come batches of the events of a few users on one day each. What they
+    change is on the days around, too, on which nobody else has arrivals."""
+    last = portions - 1
+    user = BASE + 500_000
+
+    for batch in range(batches):
+        late = portions + 1 + batch
+        # By turns of late and of more than thirty days ago: then all that the day is in has been.
+        day = today - ((batch // 2 * 5) % 25 + 4 if batch % 2 else (min(33, days - 4) + batch // 2 * 5))
+        midnight, before, after = day * DAY, (day - 1) * DAY, (day + 1) * DAY
+
+        def case(*events):
+            nonlocal user
+            user += 1
+            for portion, dt, what, *exp in events:
+                amount = 2.5 if what == PAY else 0.0
+                rows.add(portion, user, dt, what, url=f"https://shop.example/{dt}", amount=amount, exp=exp[0] if exp else None)
+
+        # Sessions of the day before go on; those of the day after begin earlier; two become one.
+        case((0, midnight - 900, VIEW), (late, midnight + 600, VIEW))
+        case((0, midnight - 1, OTHER), (late, midnight + 1_799, PAY))
+        case((0, midnight - 1, OTHER), (late, midnight + 1_800, PAY))
+        case((0, after + 300, VIEW), (late, after - 600, VIEW))
+        case((last, midnight - 1_200, VIEW), (0, midnight + 2_100, VIEW), (late, midnight + 480, VIEW))
+        case((last, after - 1_800, VIEW), (0, after + 1_200, VIEW), (late, after - 300, OTHER))
+        # The day in the middle of three, of a session that goes on all the time; and one that had it but for one event.
+        case(*((late if midnight <= dt < after else 0, dt, VIEW) for dt in range(before, after + DAY, 1_800)))
+        case(*((late if dt == midnight + 36_000 else last, dt, OTHER) for dt in range(before, after + DAY, 1_800)))
+        # Steps of a funnel that began the day before, and the beginning of one that goes on the day after.
+        case((0, midnight - 43_200, VIEW), (late, midnight + 43_200, CART), (late, midnight + 43_200, CHECKOUT))
+        case((0, midnight - 43_200, VIEW), (0, midnight - 3, CART), (late, midnight + 43_201, CHECKOUT))
+        case((late, after - 1, VIEW), (0, after + 1, CART), (0, after + 2, CHECKOUT), (last, after + DAY - 1, PAY))
+        # New, returning and resurrected on days that do not change; cohorts that lose somebody.
+        for later in (1, 6, 7, 29, 30, 31):
+            if day + later <= today:
+                case((0, (day + later) * DAY + 5, VIEW), (late, midnight + 5, VIEW))
+            case((0, (day - later) * DAY + 5, VIEW), (late, midnight + 5, VIEW))
+        # An exposure that comes earlier in another variant, and one that a purchase of old now follows.
+        case((0, after, VIEW, {"nasty": "b"}), (late, midnight, VIEW, {"nasty": "a"}))
+        case((0, midnight + 2, PAY), (0, after, VIEW, {"nasty": "b"}), (late, midnight + 1, VIEW, {"nasty": "b"}))
+        case((0, before, VIEW, {"nasty": "b"}), (late, midnight, PAY))
+        # Nothing but a copy.
+        user += 1
+        id = rows.id()
+        for portion, received in ((0, 0), (late, 5_000)):
+            rows.add(portion, user, midnight + 9, PAY, amount=1.0, id=id, received=midnight * 1_000 + received)
+
+
 def random_walks(rows, today, days, portions, users):
     """Users who do everything at random, on few seconds and with the gaps that edges are made of."""
     draw = rows.random
@@ -178,10 +227,22 @@ def random_walks(rows, today, days, portions, users):
             dt += draw.choice(gaps)
 
 
-def make(seed, today, days, portions, users):
-    """All of them, as (portion, row)."""
+def extremes(rows, today, portions):
+    """The first and the last days that a time can be on, before and after which there is none."""
+    for number, (day, second) in enumerate(((0, 0), (0, 1_800), (1, 5), (5, 5), (30, 0), (49_708, 0), (49_709, 86_399), (49_710, 20_000))):
+        who = BASE + 700_000 + number
+        rows.add(0, who, (today - 3) * DAY + number, VIEW, exp={"nasty": "b"})
+        for what in STEPS:
+            rows.add(portions - 1, who, day * DAY + second, what, amount=0.5 if what == PAY else 0.0, exp={"nasty": "a"})
+
+
+def make(seed, today, days, portions, users, batches=0, with_extremes=False):
+    """All of them, as (portion, row). Portions are counted from 0; the batches follow after number `portions`, which is others'."""
     rows = Rows(seed)
     handmade(rows, today, days, portions)
+    sparse(rows, today, days, portions, batches)
+    if with_extremes:
+        extremes(rows, today, portions)
     random_walks(rows, today, days, portions, users)
     return rows.rows
 

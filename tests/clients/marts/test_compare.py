@@ -60,14 +60,14 @@ class Compare(unittest.TestCase):
 
 class Nasty(unittest.TestCase):
     def test_no_event_has_a_copy_of_another_user(self):
-        rows = make(seed=3, today=20_700, days=40, portions=5, users=500)
+        rows = make(seed=3, today=20_700, days=40, portions=5, users=500, batches=3)
         known = {}
         for portion, row in rows:
-            self.assertTrue(0 <= portion < 5)
+            self.assertTrue(0 <= portion < 9)
             key = tuple(row[name] for name in ("dt", "name", "obj", "obj_id", "event_id"))
             self.assertEqual(known.setdefault(key, (row["user_id"], row["amount"], row["url"])), (row["user_id"], row["amount"], row["url"]))
         self.assertLess(len(known), len(rows))
-        self.assertEqual(rows, make(seed=3, today=20_700, days=40, portions=5, users=500))
+        self.assertEqual(rows, make(seed=3, today=20_700, days=40, portions=5, users=500, batches=3))
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
 """Makes what the marts must bear, and compares them with the brute force while and after it happens.
 
-Usage: traffic.py [--events N] [--days N] [--portions N] [--walkers N] [--compare-every N] [--cut-every N] [--build] [--lag SECONDS]
-                  [--seed N] [--data-dir FOLDER]
+Usage: traffic.py [--events N] [--days N] [--portions N] [--batches N] [--walkers N] [--compare-every N] [--cut-every N] [--build]
+                  [--extremes] [--lag SECONDS] [--seed N] [--data-dir FOLDER]
 
 The demo shop's history, with events that come late and twice, and events made to be hard, arrive in portions by the time at
-which they were received; some come many portions later still. dbt runs after each portion. Then: a comparison, a full refresh and a
-comparison, two runs at once while the rest arrives, one more run and a comparison.
+which they were received; some come many portions later still. dbt runs after each portion, and after each of a few batches of
+next to nothing. Then: a comparison, a full refresh and a comparison, two runs at once while the rest arrives, one more run and
+a comparison.
 
 Writes to the ClickHouse at CLICKHOUSE_URL (CLICKHOUSE_USER, CLICKHOUSE_PASSWORD, CLICKHOUSE_DATABASE), which must hold no events
 yet; without CLICKHOUSE_URL to an engine of its own. WEIR_BIN is the binary, target/debug/weir by default. Exit code 0 when no mart
@@ -64,7 +65,7 @@ class Arrivals:
         """)
         client.command(f"drop table {database}.events")
         today = int(client.command("select toUInt16(toDate(now(), 'UTC'))"))
-        rows = nasty.make(args.seed, today, args.days, args.portions, args.walkers)
+        rows = nasty.make(args.seed, today, args.days, args.portions, args.walkers, args.batches, args.extremes)
         lines = "\n".join(json.dumps({"portion": portion, **row}) for portion, row in rows)
         client.raw_insert(f"{database}.arrivals", insert_block=lines.encode(), fmt="JSONEachRow")
         say(f"{client.command(f'select count() from {database}.arrivals'):,} arrivals are ready, {len(rows):,} of them made to be hard")
@@ -127,6 +128,11 @@ class Proof:
             self.say(f"portion {portion + 1} of {args.portions}: {events:,} rows of events; dbt ran {seconds:.0f} s")
             if args.compare_every and portion % args.compare_every == args.compare_every - 1 and portion < args.portions - 1:
                 self.compare(f"after portion {portion + 1}")
+        for batch in range(args.batches):
+            self.arrivals.arrive(args.portions + 1 + batch)
+            self.say(f"batch {batch + 1} of {args.batches}, of one day: dbt ran {self.dbt.run('run'):.0f} s")
+            if args.compare_every and batch < args.batches - 1:
+                self.compare(f"after batch {batch + 1}")
         if args.build:
             self.say(f"a build with all data tests: {self.dbt.run('build', '--exclude-resource-type', 'unit_test'):.0f} s")
         self.compare("after all portions")
@@ -155,11 +161,13 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--events", type=int, default=100_000, help="events of the demo shop, at least")
     parser.add_argument("--days", type=int, default=40, help="days up to now")
-    parser.add_argument("--portions", type=int, default=3, help="portions before the last, which comes while two runs are under way")
+    parser.add_argument("--portions", type=int, default=2, help="portions before the last, which comes while two runs are under way")
+    parser.add_argument("--batches", type=int, default=2, help="runs that find the events of a few users on one day only")
     parser.add_argument("--walkers", type=int, default=300, help="users who do everything at random")
     parser.add_argument("--compare-every", type=int, default=0, metavar="N", help="compare after every Nth portion; 0: at the end only")
     parser.add_argument("--cut-every", type=int, default=0, metavar="N", help="interrupt a run before that of every Nth portion")
     parser.add_argument("--build", action="store_true", help="run dbt's data tests, too, once all portions are there")
+    parser.add_argument("--extremes", action="store_true", help="with events of 1970 and 2106, too")
     parser.add_argument("--lag", type=int, default=2, metavar="SECONDS", help="arrival_lag_seconds")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--data-dir", help="where an engine of its own has its data [default: a temporary folder]")
