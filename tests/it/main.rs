@@ -34,6 +34,7 @@ mod lambda;
 mod loader;
 mod pipeline;
 mod quarantine;
+mod reading;
 mod replay;
 mod s3queue;
 mod schemathesis;
