@@ -274,8 +274,12 @@ async fn a_warehouse_that_cannot_answer() {
             status == 404
         );
     }
-    // A column that is not asked for.
-    let other: Fake<Numbers> = Fake::answering(200, fake::rows([("n", "String"), ("name", "String")], &[])).await;
+    // A column of another type.
+    let other = fake::rows(
+        [("n", "String"), ("name", "String")],
+        &[[Cell::Text("1"), Cell::Text("a")]],
+    );
+    let other: Fake<Numbers> = Fake::answering(200, other).await;
     let (status, body) = other.read("/numbers", "").await;
     assert_eq!((status, body.contains("warehouse_garbled")), (500, true));
     let gone = tokio::net::TcpListener::bind("127.0.0.1:0")
