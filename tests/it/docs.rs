@@ -40,7 +40,14 @@ async fn the_document_is_valid_and_leads_to_every_function() -> anyhow::Result<(
     ensure!(examples >= 40, "{printed}");
 
     let document: serde_json::Value = crate::process::http().get(&document).send().await?.json().await?;
-    for (path, name) in [("/events", "events"), ("/activity", "activity")] {
+    for (path, name) in [
+        ("/events", "events"),
+        ("/activity", "activity"),
+        ("/sessions", "sessions"),
+        ("/experiments", "experiments"),
+        ("/retention", "retention"),
+        ("/funnel", "funnel"),
+    ] {
         let server = document["paths"][path]["servers"][0]["url"]
             .as_str()
             .unwrap_or_default();

@@ -225,7 +225,18 @@ async fn what_is_idle_ends_at_once() -> anyhow::Result<()> {
         ("AWS_ACCESS_KEY_ID", "test"),
         ("AWS_SECRET_ACCESS_KEY", "test"),
     ];
-    for name in ["events", "loader", "activity", "docs", "migrate", "replay"] {
+    for name in [
+        "events",
+        "loader",
+        "activity",
+        "sessions",
+        "experiments",
+        "retention",
+        "funnel",
+        "docs",
+        "migrate",
+        "replay",
+    ] {
         let runtime = Runtime::start(&[]).await?;
         let child = runtime.function(name, &variables)?;
         runtime.asked(1).await?;
@@ -270,6 +281,10 @@ async fn metrics_carry_the_name_that_lambda_gives() -> anyhow::Result<()> {
         ("events", request()),
         ("loader", request()),
         ("activity", request()),
+        ("sessions", request()),
+        ("experiments", request()),
+        ("retention", request()),
+        ("funnel", request()),
         ("docs", request()),
         ("migrate", json!({})),
         ("replay", json!({"Records": []})),

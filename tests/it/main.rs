@@ -36,6 +36,7 @@ mod loader;
 mod marts;
 mod pipeline;
 mod quarantine;
+mod reading;
 mod replay;
 mod s3queue;
 mod schemathesis;

@@ -5,6 +5,7 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::reading::stand_in;
 use crate::stack::{Stack, event};
 
 #[tokio::test]
@@ -29,15 +30,23 @@ async fn one_post_becomes_a_row_and_a_daily_user() -> anyhow::Result<()> {
     ensure!(before.text().await?.contains("dbt"), "the answer says what to do");
 
     stack.weir(&["dbt"]).await?;
+    stand_in(&stack.sql()).await?;
     let query = format!("?from={today}&to={today}");
     let days: Value = stack.get("activity", &query, "application/json").await?.json().await?;
     ensure!(
-        days == json!({"days": [{"date": today, "dau": 1, "wau": 1, "mau": 1}]}),
+        days == json!({"days": [{"date": today, "dau": 1, "wau": 1, "mau": 1, "stickiness": 1.0, "new_users": 1,
+            "returning_users": 0, "resurrected_users": 0}]}),
         "{days}"
     );
     let csv = stack.get("activity", &query, "text/csv").await?;
     ensure!(csv.headers()["content-type"].to_str()?.starts_with("text/csv"));
-    ensure!(csv.text().await? == format!("date,dau,wau,mau\n{today},1,1,1\n"));
+    let csv = csv.text().await?;
+    ensure!(
+        csv == format!(
+            "date,dau,wau,mau,stickiness,new_users,returning_users,resurrected_users\n{today},1,1,1,1.0,1,0,0\n"
+        ),
+        "{csv}"
+    );
     stack.down().await
 }
 

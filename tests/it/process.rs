@@ -50,6 +50,7 @@ pub fn weir(state: &Path, args: &[&str]) -> Command {
         "WEIR_CLUSTER",
         "WEIR_WRITE_KEY",
         "WRITE_KEYS",
+        "READ_KEYS",
         "ALLOWED_ORIGINS",
     ] {
         command.env_remove(name);

@@ -5,6 +5,7 @@ use anyhow::{Context as _, ensure};
 use tokio::process::Command;
 
 use crate::process::{PATIENCE, scratch, setting};
+use crate::reading::stand_in;
 use crate::stack::Stack;
 
 #[tokio::test]
@@ -12,10 +13,19 @@ async fn finds_nothing() -> anyhow::Result<()> {
     let stack = Stack::up_plain().await?;
     let events = run(&stack, "events").await?;
     ensure!(events >= 500, "only {events} requests to /events");
-    // Without its mart `activity` has nothing to answer from.
+    // Without their marts the others have nothing to answer from.
     stack.weir(&["dbt"]).await?;
-    let activity = run(&stack, "activity").await?;
-    ensure!(activity >= 50, "only {activity} requests to /activity");
+    stand_in(&stack.sql()).await?;
+    for (name, least) in [
+        ("activity", 50),
+        ("sessions", 50),
+        ("experiments", 10),
+        ("retention", 50),
+        ("funnel", 50),
+    ] {
+        let requests = run(&stack, name).await?;
+        ensure!(requests >= least, "only {requests} requests to /{name}");
+    }
     stack.down().await
 }
 

@@ -11,6 +11,7 @@ use crate::process::{eventually, http};
 use crate::stack::Stack;
 
 const WRITE_KEY: &str = "write-key-5e1f0c7a";
+const READ_KEY: &str = "read-key-c41d09e2";
 const WRONG_KEY: &str = "wrong-key-90ab34cd";
 /// Stands in each body, good or bad, and in a query string.
 const MARK: &str = "mark-7c2e51b8";
@@ -19,12 +20,28 @@ const ADDRESS: &str = "203.0.113.77";
 
 #[tokio::test]
 async fn no_log_holds_a_key_a_body_or_an_address() -> anyhow::Result<()> {
-    let stack = Stack::up_plain_set(&[("WRITE_KEYS", WRITE_KEY), ("RUST_LOG", "debug")]).await?;
+    let keys = [
+        ("WRITE_KEYS", WRITE_KEY),
+        ("READ_KEYS", READ_KEY),
+        ("RUST_LOG", "debug"),
+    ];
+    let stack = Stack::up_plain_set(&keys).await?;
     each_function_sees_its_own_secrets(&stack)?;
     provoke(&stack).await?;
     search(
         &stack,
-        &["activity", "clickhouse", "docs", "events", "firehose", "loader"],
+        &[
+            "activity",
+            "clickhouse",
+            "docs",
+            "events",
+            "experiments",
+            "firehose",
+            "funnel",
+            "loader",
+            "retention",
+            "sessions",
+        ],
     )?;
     stack.down().await
 }
@@ -32,7 +49,8 @@ async fn no_log_holds_a_key_a_body_or_an_address() -> anyhow::Result<()> {
 #[tokio::test]
 async fn no_log_holds_them_under_cargo_lambda_either() -> anyhow::Result<()> {
     // At `debug` cargo-lambda itself prints what it passes on, so here the functions say what they say in Lambda.
-    let stack = Stack::up_set(&[("WRITE_KEYS", WRITE_KEY), ("RUST_LOG", "info")]).await?;
+    let keys = [("WRITE_KEYS", WRITE_KEY), ("READ_KEYS", READ_KEY), ("RUST_LOG", "info")];
+    let stack = Stack::up_set(&keys).await?;
     provoke(&stack).await?;
     search(&stack, &["clickhouse", "firehose", "functions"])?;
     requests_are_records(&std::fs::read_to_string(stack.dir().join("logs/functions.log"))?)?;
@@ -94,7 +112,8 @@ async fn provoke(stack: &Stack) -> anyhow::Result<()> {
 
     // A mart over which ClickHouse fails, quoting a row.
     sql.run(
-        "CREATE VIEW analytics.users_activity AS SELECT toDate(toUInt64(CAST(name, 'String'))) AS date, toUInt64(1) AS dau, dau AS wau, dau AS mau \
+        "CREATE VIEW analytics.users_activity AS SELECT toDate(toUInt64(CAST(name, 'String'))) AS date, toUInt64(1) AS dau, dau AS wau, dau AS mau, \
+         1.0 AS stickiness, dau AS new_users, dau AS returning_users, dau AS resurrected_users \
          FROM analytics.events",
     )
     .await?;
@@ -103,7 +122,11 @@ async fn provoke(stack: &Stack) -> anyhow::Result<()> {
         said.as_ref().is_err_and(|error| error.to_string().contains(MARK)),
         "ClickHouse quotes the row: {said:?}"
     );
-    let broken = stack.get("activity", "?from=2024-05-01&to=2024-05-31", "*/*").await?;
+    let read = |name: &str, query: &str, key: &str| {
+        let url = format!("{}{query}", stack.url(name));
+        http().get(url).header("x-read-key", key).send()
+    };
+    let broken = read("activity", "?from=2024-05-01&to=2024-05-31", READ_KEY).await?;
     ensure!(
         broken.status() == StatusCode::INTERNAL_SERVER_ERROR,
         "{}",
@@ -111,8 +134,12 @@ async fn provoke(stack: &Stack) -> anyhow::Result<()> {
     );
     let answer = broken.text().await?;
     ensure!(!answer.contains(MARK), "{answer}");
-    let dates = stack.get("activity", &format!("?from={MARK}"), "*/*").await?;
+    let dates = read("activity", &format!("?from={MARK}"), READ_KEY).await?;
     ensure!(dates.status() == StatusCode::UNPROCESSABLE_ENTITY);
+    for name in ["activity", "sessions", "experiments", "retention", "funnel"] {
+        let wrong = read(name, &format!("?experiment={MARK}&user_id={MARK}"), WRONG_KEY).await?;
+        ensure!(wrong.status() == StatusCode::UNAUTHORIZED, "{name}: {}", wrong.status());
+    }
 
     // Firehose refuses what is no call, and a record for a stream that it does not have.
     for body in [
@@ -131,7 +158,16 @@ async fn provoke(stack: &Stack) -> anyhow::Result<()> {
 
 /// Paths that no function has, with data, control characters and a body that is too large.
 async fn strange_paths(stack: &Stack, body: &str) -> anyhow::Result<()> {
-    for name in ["events", "activity", "docs", "loader"] {
+    for name in [
+        "events",
+        "activity",
+        "sessions",
+        "experiments",
+        "retention",
+        "funnel",
+        "docs",
+        "loader",
+    ] {
         let root = stack.url(name).trim_end_matches(&format!("/{name}")).to_owned();
         for path in [format!("/{MARK}?page={MARK}"), format!("/%0aINFO%20{MARK}")] {
             let url = format!("{}{path}", root.trim_end_matches('/'));
@@ -165,7 +201,7 @@ fn search(stack: &Stack, processes: &[&str]) -> anyhow::Result<()> {
         let path = file?.path();
         let text = String::from_utf8_lossy(&std::fs::read(&path)?).into_owned();
         searched += text.len();
-        for secret in [WRITE_KEY, WRONG_KEY, access_key.as_str(), MARK, ADDRESS] {
+        for secret in [WRITE_KEY, READ_KEY, WRONG_KEY, access_key.as_str(), MARK, ADDRESS] {
             let lines = text.lines().filter(|line| line.contains(secret));
             found.extend(lines.map(|line| format!("{}: {line:?}", name(&path))));
         }
@@ -208,24 +244,32 @@ fn requests_are_records(log: &str) -> anyhow::Result<()> {
 /// Each process has the variables that it reads, and no other one's.
 fn each_function_sees_its_own_secrets(stack: &Stack) -> anyhow::Result<()> {
     let access_key = stack.variable("FIREHOSE_ACCESS_KEY")?;
-    for (process, write_keys, key, clickhouse, aws) in [
-        ("events", true, false, false, true),
-        ("loader", false, true, true, false),
-        ("activity", false, false, true, false),
-        ("docs", false, false, false, false),
-        ("firehose", false, true, false, false),
-        ("clickhouse", false, false, true, false),
+    for (process, write_keys, read_keys, key, clickhouse, aws) in [
+        ("events", true, false, false, false, true),
+        ("loader", false, false, true, true, false),
+        ("activity", false, true, false, true, false),
+        ("sessions", false, true, false, true, false),
+        ("experiments", false, true, false, true, false),
+        ("retention", false, true, false, true, false),
+        ("funnel", false, true, false, true, false),
+        ("docs", false, false, false, false, false),
+        ("firehose", false, false, true, false, false),
+        ("clickhouse", false, false, false, true, false),
     ] {
         let environment = std::fs::read(format!("/proc/{}/environ", stack.child(process)?))?;
         let environment = String::from_utf8_lossy(&environment).into_owned();
         let sees = |start: &str| environment.split('\0').any(|variable| variable.starts_with(start));
         let found = (
             sees("WRITE_KEYS="),
+            sees("READ_KEYS="),
             environment.contains(&access_key),
             sees("CLICKHOUSE_PASSWORD="),
             sees("AWS_SECRET_ACCESS_KEY="),
         );
-        ensure!(found == (write_keys, key, clickhouse, aws), "{process}: {found:?}");
+        ensure!(
+            found == (write_keys, read_keys, key, clickhouse, aws),
+            "{process}: {found:?}"
+        );
     }
     Ok(())
 }

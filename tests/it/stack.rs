@@ -28,7 +28,7 @@ pub const FREE_PORTS: [&str; 6] = [
 pub struct State {
     /// The supervisor's process.
     pub pid: i32,
-    /// Addresses by name: `events`, `activity`, `docs`, `loader`, `clickhouse`, `firehose`.
+    /// Addresses by name: the functions', `clickhouse`, `firehose`.
     pub urls: std::collections::BTreeMap<String, String>,
     /// What the functions see, the access key included.
     pub env_file: PathBuf,
@@ -90,7 +90,7 @@ impl Stack {
         self.state.path()
     }
 
-    /// The address of `events`, `activity`, `docs`, `loader`, `clickhouse` or `firehose`.
+    /// The address of a function, `clickhouse` or `firehose`.
     #[track_caller]
     pub fn url(&self, name: &str) -> &str {
         match self.urls.get(name) {

@@ -1,5 +1,5 @@
 //! The `activity` function: daily, weekly and monthly active users.
 
 fn main() -> std::process::ExitCode {
-    edge::serve::<activity::Context>()
+    edge::serve::<marts::Context<activity::Activity>>()
 }

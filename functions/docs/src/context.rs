@@ -16,6 +16,14 @@ pub struct Config {
     pub events_url: Option<String>,
     /// `ACTIVITY_URL`: where `/activity` is. `None`: where the documentation is.
     pub activity_url: Option<String>,
+    /// `SESSIONS_URL`: where `/sessions` is. `None`: where the documentation is.
+    pub sessions_url: Option<String>,
+    /// `EXPERIMENTS_URL`: where `/experiments` is. `None`: where the documentation is.
+    pub experiments_url: Option<String>,
+    /// `RETENTION_URL`: where `/retention` is. `None`: where the documentation is.
+    pub retention_url: Option<String>,
+    /// `FUNNEL_URL`: where `/funnel` is. `None`: where the documentation is.
+    pub funnel_url: Option<String>,
 }
 
 impl Config {
@@ -25,13 +33,25 @@ impl Config {
         let config = Config {
             events_url: base_url(&mut reader, "EVENTS_URL"),
             activity_url: base_url(&mut reader, "ACTIVITY_URL"),
+            sessions_url: base_url(&mut reader, "SESSIONS_URL"),
+            experiments_url: base_url(&mut reader, "EXPERIMENTS_URL"),
+            retention_url: base_url(&mut reader, "RETENTION_URL"),
+            funnel_url: base_url(&mut reader, "FUNNEL_URL"),
         };
         reader.finish(config)
     }
 
     /// The other origins that the pages send requests to.
     pub(crate) fn origins(&self) -> Vec<String> {
-        let mut origins: Vec<_> = [&self.events_url, &self.activity_url]
+        let urls = [
+            &self.events_url,
+            &self.activity_url,
+            &self.sessions_url,
+            &self.experiments_url,
+            &self.retention_url,
+            &self.funnel_url,
+        ];
+        let mut origins: Vec<_> = urls
             .into_iter()
             .flatten()
             .filter_map(|url| {
@@ -152,6 +172,7 @@ mod tests {
         let both = Config {
             events_url: Some("https://a.example/events".into()),
             activity_url: Some("https://a.example".into()),
+            ..Config::default()
         };
         assert_eq!(both.origins(), ["https://a.example"]);
     }

@@ -1,4 +1,4 @@
-//! Keys: who may send events, and who may deliver them.
+//! Keys: who may send events, who may deliver them, and who may read.
 
 use http::header::AUTHORIZATION;
 use lambda_http::Request;
@@ -9,11 +9,42 @@ use crate::config::Reader;
 use crate::problem::{self, Problem};
 use crate::route;
 
-/// The header that carries a write key, for clients whose `Authorization` is somebody else's.
-pub const WRITE_KEY_HEADER: &str = "x-write-key";
+/// What a key is for: where it is configured, how it is sent, and what a sender without it is told.
+#[derive(Debug)]
+pub struct Purpose {
+    /// The variable that holds the keys.
+    pub variable: &'static str,
+    /// The header that carries a key, for clients whose `Authorization` is somebody else's.
+    pub header: &'static str,
+    /// The query parameter that carries a key, where there is one.
+    pub query: Option<&'static str>,
+    /// No key was sent.
+    pub missing: Problem,
+    /// The key is not one of ours.
+    pub invalid: Problem,
+    /// How to send one.
+    pub advice: &'static str,
+}
 
-/// The query parameter that carries a write key, for beacons, which cannot set headers.
-pub const WRITE_KEY_QUERY: &str = "key";
+/// Sending events. A beacon cannot set headers, so this key may be in the query.
+pub static WRITE: Purpose = Purpose {
+    variable: "WRITE_KEYS",
+    header: "x-write-key",
+    query: Some("key"),
+    missing: problem::WRITE_KEY_MISSING,
+    invalid: problem::WRITE_KEY_INVALID,
+    advice: "send it as Authorization: Bearer <key>, as X-Write-Key, or as the query parameter key",
+};
+
+/// Reading numbers. Not in the query: logs along the way keep addresses.
+pub static READ: Purpose = Purpose {
+    variable: "READ_KEYS",
+    header: "x-read-key",
+    query: None,
+    missing: problem::READ_KEY_MISSING,
+    invalid: problem::READ_KEY_INVALID,
+    advice: "send it as Authorization: Bearer <key>, or as X-Read-Key",
+};
 
 /// Whether two secrets are the same, in a time that tells only their lengths. An empty secret is nobody's.
 fn same(secret: &SecretString, offered: &[u8]) -> Choice {
@@ -57,56 +88,60 @@ impl AccessKey {
     }
 }
 
-/// The keys that are accepted; with none, everybody may send.
-#[derive(Debug, Clone, Default)]
-pub struct WriteKeys(Vec<SecretString>);
+/// The keys that are accepted for a purpose; with none, everybody is let in.
+#[derive(Debug, Clone)]
+pub struct Keys {
+    purpose: &'static Purpose,
+    keys: Vec<SecretString>,
+}
 
 /// Why a sender is not let in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, thiserror::Error)]
 pub enum AuthError {
     /// No key was sent.
-    #[error("no write key was sent")]
-    Missing,
+    #[error("no key of {} was sent", .0.variable)]
+    Missing(&'static Purpose),
     /// The key is not one of ours.
-    #[error("the write key is not valid")]
-    Invalid,
+    #[error("the key is none of {}", .0.variable)]
+    Invalid(&'static Purpose),
 }
 
 impl AuthError {
     /// Its entry in the catalogue, and what the client should do.
     pub fn problem(self) -> (Problem, Option<&'static str>) {
         match self {
-            AuthError::Missing => (
-                problem::WRITE_KEY_MISSING,
-                Some("send it as Authorization: Bearer <key>, as X-Write-Key, or as the query parameter key"),
-            ),
-            AuthError::Invalid => (problem::WRITE_KEY_INVALID, None),
+            AuthError::Missing(purpose) => (purpose.missing, Some(purpose.advice)),
+            AuthError::Invalid(purpose) => (purpose.invalid, None),
         }
     }
 }
 
-impl WriteKeys {
-    /// Reads `WRITE_KEYS`: keys with commas between them, each of printable ASCII without spaces. Several keys are for
-    /// changing one: add the new, change the clients, drop the old.
-    pub fn read(reader: &mut Reader<'_>) -> Self {
-        const NAME: &str = "WRITE_KEYS";
-        let Some(list) = reader.optional(NAME) else {
-            return WriteKeys::default();
-        };
-        let keys: Vec<&str> = list.split(',').map(str::trim).filter(|key| !key.is_empty()).collect();
+impl Keys {
+    /// Reads the purpose's variable: keys with commas between them, each of printable ASCII without spaces. Several keys are
+    /// for changing one: add the new, change the clients, drop the old.
+    pub fn read(reader: &mut Reader<'_>, purpose: &'static Purpose) -> Self {
+        let name = purpose.variable;
+        let list = reader.optional(name);
+        let keys: Vec<&str> = list
+            .iter()
+            .flat_map(|list| list.split(','))
+            .map(str::trim)
+            .filter(|key| !key.is_empty())
+            .collect();
         // What is set and holds nothing must not open the door.
-        if keys.is_empty() {
-            reader.problem(format!("{NAME} holds no key"));
+        if list.is_some() && keys.is_empty() {
+            reader.problem(format!("{name} holds no key"));
         }
         if !keys.iter().all(|key| key.bytes().all(|byte| byte.is_ascii_graphic())) {
-            reader.problem(format!("{NAME} holds a key with other characters than printable ASCII"));
+            reader.problem(format!("{name} holds a key with other characters than printable ASCII"));
         }
-        WriteKeys(keys.into_iter().map(SecretString::from).collect())
+        let keys = keys.into_iter().map(SecretString::from).collect();
+        Keys { purpose, keys }
     }
 
     /// Whether a key is required.
     pub fn required(&self) -> bool {
-        !self.0.is_empty()
+        !self.keys.is_empty()
     }
 
     /// Lets a request in when a key is not required, or one of those that it carries is ours. The body is not looked at.
@@ -118,24 +153,24 @@ impl WriteKeys {
             .headers()
             .get(AUTHORIZATION)
             .and_then(|value| bearer(value.as_bytes()));
-        let header = request.headers().get(WRITE_KEY_HEADER).map(|value| value.as_bytes());
-        let query = route::query(request, WRITE_KEY_QUERY);
+        let header = request.headers().get(self.purpose.header).map(|value| value.as_bytes());
+        let query = self.purpose.query.and_then(|name| route::query(request, name));
         let offered = [bearer, header, query.as_deref().map(str::as_bytes)];
         let mut offered = offered.into_iter().flatten().filter(|key| !key.is_empty()).peekable();
         if offered.peek().is_none() {
-            return Err(AuthError::Missing);
+            return Err(AuthError::Missing(self.purpose));
         }
         // Every key is compared with every other: the time tells nothing about which was near.
         let mut known = Choice::from(0);
         for key in offered {
-            for ours in &self.0 {
+            for ours in &self.keys {
                 known |= same(ours, key);
             }
         }
         if bool::from(known) {
             Ok(())
         } else {
-            Err(AuthError::Invalid)
+            Err(AuthError::Invalid(self.purpose))
         }
     }
 }
@@ -152,10 +187,10 @@ mod tests {
 
     use super::*;
 
-    fn read(list: Option<&str>) -> Result<WriteKeys, String> {
+    fn read(list: Option<&str>) -> Result<Keys, String> {
         let lookup = |key: &str| list.filter(|_| key == "WRITE_KEYS").map(str::to_owned);
         let mut reader = Reader::new(&lookup);
-        let keys = WriteKeys::read(&mut reader);
+        let keys = Keys::read(&mut reader, &WRITE);
         reader.finish(keys).map_err(|error| error.to_string())
     }
 
@@ -164,7 +199,7 @@ mod tests {
         assert!(!read(None).unwrap().required());
         assert!(!read(Some("")).unwrap().required());
         assert!(read(Some("one")).unwrap().required());
-        assert_eq!(read(Some(" one, two ,")).unwrap().0.len(), 2);
+        assert_eq!(read(Some(" one, two ,")).unwrap().keys.len(), 2);
         assert_eq!(read(Some(" , ")).unwrap_err(), "WRITE_KEYS holds no key");
         let error = read(Some("one,t w o")).unwrap_err();
         assert!(!error.contains("t w o") && error.contains("printable"), "{error}");
@@ -229,29 +264,42 @@ mod tests {
     #[test]
     fn requests() {
         let keys = read(Some("first,second")).unwrap();
-        let open = WriteKeys::default();
-        let check = |uri: &str, headers: &[(&str, &str)], expected: Result<(), AuthError>| {
+        let open = read(None).unwrap();
+        let check = |uri: &str, headers: &[(&str, &str)], expected: Result<(), Problem>| {
             let mut request = http::Request::builder().method("POST").uri(uri);
             for (name, value) in headers {
                 request = request.header(*name, *value);
             }
             let request = request.body(Body::Empty).unwrap();
-            assert_eq!(keys.check(&request), expected, "{uri} {headers:?}");
-            assert_eq!(open.check(&request), Ok(()));
+            let found = keys.check(&request).map_err(|error| error.problem().0);
+            assert_eq!(found, expected, "{uri} {headers:?}");
+            assert!(open.check(&request).is_ok());
         };
-        check("/events", &[], Err(AuthError::Missing));
+        check("/events", &[], Err(problem::WRITE_KEY_MISSING));
         check("/events", &[("authorization", "Bearer first")], Ok(()));
         check("/events", &[("authorization", "bearer  second ")], Ok(()));
-        check("/events", &[("authorization", "Bearer firs")], Err(AuthError::Invalid));
+        check(
+            "/events",
+            &[("authorization", "Bearer firs")],
+            Err(problem::WRITE_KEY_INVALID),
+        );
         check(
             "/events",
             &[("authorization", "Bearer first,second")],
-            Err(AuthError::Invalid),
+            Err(problem::WRITE_KEY_INVALID),
         );
-        check("/events", &[("authorization", "Bearer ")], Err(AuthError::Missing));
-        check("/events", &[("authorization", "Basic first")], Err(AuthError::Missing));
+        check(
+            "/events",
+            &[("authorization", "Bearer ")],
+            Err(problem::WRITE_KEY_MISSING),
+        );
+        check(
+            "/events",
+            &[("authorization", "Basic first")],
+            Err(problem::WRITE_KEY_MISSING),
+        );
         check("/events", &[("x-write-key", "second")], Ok(()));
-        check("/events", &[("x-write-key", "Second")], Err(AuthError::Invalid));
+        check("/events", &[("x-write-key", "Second")], Err(problem::WRITE_KEY_INVALID));
         check(
             "/events",
             &[("authorization", "Bearer other"), ("x-write-key", "first")],
@@ -259,7 +307,22 @@ mod tests {
         );
         check("/events?key=first", &[], Ok(()));
         check("/events?a=b&key=%66irst", &[], Ok(()));
-        check("/events?key=", &[], Err(AuthError::Missing));
-        check("/events?key=third", &[], Err(AuthError::Invalid));
+        check("/events?key=", &[], Err(problem::WRITE_KEY_MISSING));
+        check("/events?key=third", &[], Err(problem::WRITE_KEY_INVALID));
+    }
+
+    #[test]
+    fn a_key_is_for_one_purpose() {
+        let lookup = |key: &str| (key == "READ_KEYS").then(|| "reader".to_owned());
+        let keys = Keys::read(&mut Reader::new(&lookup), &READ);
+        let check = |uri: &str, header: &str| {
+            let request = http::Request::get(uri).header(header, "reader");
+            let checked = keys.check(&request.body(Body::Empty).unwrap());
+            checked.map_err(|error| error.problem().0)
+        };
+        assert_eq!(check("/activity", "x-read-key"), Ok(()));
+        assert_eq!(check("/activity", "x-write-key"), Err(problem::READ_KEY_MISSING));
+        assert_eq!(check("/activity?key=reader", "x-other"), Err(problem::READ_KEY_MISSING));
+        assert_eq!(check("/activity", "authorization"), Err(problem::READ_KEY_MISSING));
     }
 }

@@ -94,6 +94,20 @@ pub const WRITE_KEY_INVALID: Problem = Problem {
     message: "The write key is not valid",
 };
 
+/// No read key was sent.
+pub const READ_KEY_MISSING: Problem = Problem {
+    code: "read_key_missing",
+    status: StatusCode::UNAUTHORIZED,
+    message: "A read key is required",
+};
+
+/// A read key that is not one of ours.
+pub const READ_KEY_INVALID: Problem = Problem {
+    code: "read_key_invalid",
+    status: StatusCode::UNAUTHORIZED,
+    message: "The read key is not valid",
+};
+
 /// A page of an origin that is not on the allow-list.
 pub const ORIGIN_NOT_ALLOWED: Problem = Problem {
     code: "origin_not_allowed",

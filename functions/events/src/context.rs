@@ -1,6 +1,6 @@
 //! What the function needs, made once at start.
 
-use edge::auth::WriteKeys;
+use edge::auth::{self, Keys};
 use edge::config::{ConfigError, Lookup, Reader};
 use edge::cors::Cors;
 use edge::{Body, Function, Record, Request, Response};
@@ -21,7 +21,7 @@ pub struct Config {
     /// Where events go.
     pub firehose: FirehoseConfig,
     /// Who may send.
-    pub write_keys: WriteKeys,
+    pub write_keys: Keys,
     /// Which pages may send.
     pub cors: Cors,
 }
@@ -32,7 +32,7 @@ impl Config {
         let mut reader = Reader::new(lookup);
         let config = Config {
             firehose: FirehoseConfig::read(&mut reader),
-            write_keys: WriteKeys::read(&mut reader),
+            write_keys: Keys::read(&mut reader, &auth::WRITE),
             cors: Cors::read(&mut reader, CORS_METHODS, CORS_HEADERS),
         };
         reader.finish(config)
@@ -44,7 +44,7 @@ pub struct Context {
     /// Where events go.
     pub firehose: Firehose,
     /// Who may send.
-    pub write_keys: WriteKeys,
+    pub write_keys: Keys,
     /// Which pages may send.
     pub cors: Cors,
     /// The current instant.

@@ -224,6 +224,8 @@ impl Failure for Error {
 
 #[cfg(test)]
 mod tests {
+    use edge::auth;
+
     use super::*;
 
     /// The catalogue as the README's table shows it.
@@ -287,8 +289,8 @@ mod tests {
         let errors = [
             Error::NotFound,
             Error::MethodNotAllowed,
-            Error::Auth(AuthError::Missing),
-            Error::Auth(AuthError::Invalid),
+            Error::Auth(AuthError::Missing(&auth::WRITE)),
+            Error::Auth(AuthError::Invalid(&auth::WRITE)),
             Error::UnsupportedMediaType,
             Error::IdempotencyKey(NotAKey),
             Error::BodyTooLarge,

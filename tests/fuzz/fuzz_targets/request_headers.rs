@@ -13,7 +13,7 @@ mod events {
 
 use std::sync::OnceLock;
 
-use edge::auth::WriteKeys;
+use edge::auth::{self, Keys};
 use edge::config::Reader;
 use edge::{Body, Request, body};
 use event_model::Event;
@@ -59,11 +59,11 @@ fuzz_target!(|data: &[u8]| {
 
 /// Nobody gets in who does not name the key.
 fn who(request: &Request, data: &[u8]) {
-    static KEYS: OnceLock<WriteKeys> = OnceLock::new();
+    static KEYS: OnceLock<Keys> = OnceLock::new();
     let keys = KEYS.get_or_init(|| {
         let lookup = |name: &str| (name == "WRITE_KEYS").then(|| format!("other, {WRITE_KEY}"));
         let mut reader = Reader::new(&lookup);
-        let keys = WriteKeys::read(&mut reader);
+        let keys = Keys::read(&mut reader, &auth::WRITE);
         reader.finish(keys).expect("a configuration")
     });
     if keys.check(request).is_ok() {

@@ -8,12 +8,19 @@ use edge::Function;
 use super::{Template, binary_of, name_of, of_type};
 use crate::process::checkout;
 
+/// The functions that read marts.
+const READING: [&str; 5] = ["activity", "sessions", "experiments", "retention", "funnel"];
+
 /// Each function with an address, and what it answers.
 fn routes() -> BTreeMap<&'static str, BTreeSet<String>> {
     let routes = [
         ("events", events::Context::routes()),
         ("loader", loader::Context::routes()),
-        ("activity", activity::Context::routes()),
+        ("activity", marts::Context::<activity::Activity>::routes()),
+        ("sessions", marts::Context::<sessions::Sessions>::routes()),
+        ("experiments", marts::Context::<experiments::Experiments>::routes()),
+        ("retention", marts::Context::<retention::Retention>::routes()),
+        ("funnel", marts::Context::<funnel::Funnel>::routes()),
         ("docs", docs::Context::routes()),
     ];
     routes
@@ -80,7 +87,7 @@ async fn addresses_are_those_of_the_router_the_functions_and_the_document() -> a
     }
     ensure!(watched.keys().all(|name| routes.contains_key(name.as_str())));
 
-    // The document names what is for others: all of events and activity.
+    // The document names what is for others: all of events, and what is read.
     let document = docs::openapi::document(&docs::Config::default());
     let told: BTreeSet<_> = document["paths"]
         .as_object()
@@ -88,8 +95,9 @@ async fn addresses_are_those_of_the_router_the_functions_and_the_document() -> a
         .flatten()
         .map(|(path, _)| path.clone())
         .collect();
-    let answered: BTreeSet<_> = ["events", "activity"]
+    let answered: BTreeSet<_> = ["events"]
         .iter()
+        .chain(&READING)
         .flat_map(|name| routes[name].clone())
         .collect();
     ensure!(
@@ -101,6 +109,10 @@ async fn addresses_are_those_of_the_router_the_functions_and_the_document() -> a
     for (output, url, name) in [
         ("EventsEndpoint", "EventsUrl", "events"),
         ("ActivityEndpoint", "ActivityUrl", "activity"),
+        ("SessionsEndpoint", "SessionsUrl", "sessions"),
+        ("ExperimentsEndpoint", "ExperimentsUrl", "experiments"),
+        ("RetentionEndpoint", "RetentionUrl", "retention"),
+        ("FunnelEndpoint", "FunnelUrl", "funnel"),
         ("DocsEndpoint", "DocsUrl", "docs"),
     ] {
         let value = template.source["Outputs"][output]["Value"]["Fn::Sub"]
@@ -165,12 +177,14 @@ async fn variables_are_what_each_function_reads() -> anyhow::Result<()> {
         let expected = read.get(&name_of(id)).cloned().unwrap_or_default();
         ensure!(given == expected, "{id} is given {given:?}, and reads {expected:?}");
     }
-    // Each has a user and a password of its own, and only the loader the stream's key.
+    // Each has a user and a password of its own, but those that read, which are one user. Only the loader has the stream's key.
     let mut passwords = BTreeSet::new();
     for (id, function) in of_type(&template.source, "AWS::Serverless::Function") {
         let variables = &function["Properties"]["Environment"]["Variables"];
         if let Some(user) = variables["CLICKHOUSE_USER"]["Ref"].as_str() {
-            let name = name_of(id);
+            let function = name_of(id);
+            let reads = READING.contains(&function.as_str());
+            let name = if reads { "activity" } else { &function };
             ensure!(
                 user.eq_ignore_ascii_case(&format!("ClickHouse{name}User")),
                 "{id} is {user}"
@@ -181,7 +195,10 @@ async fn variables_are_what_each_function_reads() -> anyhow::Result<()> {
                 password.starts_with("{{resolve:secretsmanager:${ClickHousePasswordsArn}") && password.ends_with(&key),
                 "{id}'s password is {password}"
             );
-            ensure!(passwords.insert(password.to_owned()), "{password} is two functions'");
+            ensure!(
+                passwords.insert(password.to_owned()) || reads,
+                "{password} is two functions'"
+            );
         }
     }
     let key = template.function("loader")?["Environment"]["Variables"]["FIREHOSE_ACCESS_KEY"]["Fn::Sub"].clone();

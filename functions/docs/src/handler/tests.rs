@@ -9,7 +9,7 @@ use crate::Config;
 fn context() -> Context {
     Context::new(Config {
         events_url: Some("https://events.example".into()),
-        activity_url: None,
+        ..Config::default()
     })
 }
 

@@ -3,7 +3,7 @@
 mod examples;
 pub(super) mod refused;
 
-use edge::auth::{WRITE_KEY_HEADER, WRITE_KEY_QUERY};
+use edge::auth::WRITE;
 use edge::server::MAX_BODY_BYTES;
 use event_model::Event;
 use event_model::limits::MAX_REJECTED_EVENTS;
@@ -14,7 +14,7 @@ use schemars::JsonSchema;
 use serde_json::{Value, json};
 
 use super::refusals::{CORS_HEADERS, header_references, responses};
-use super::{path_item, schema, schemas};
+use super::{http_name, path_item, schema, schemas};
 
 const MIB: usize = 1024 * 1024;
 
@@ -54,36 +54,25 @@ fn with_request(mut operation: Value) -> Value {
 }
 
 /// The ways in which a write key is sent. Where none is set up, none is needed.
-pub(super) fn security_schemes() -> Value {
-    json!({
-        "bearer": {
-            "type": "http",
-            "scheme": "bearer",
-            "description": "A write key, where the service asks for one.",
-        },
-        "writeKeyHeader": {
-            "type": "apiKey",
-            "in": "header",
-            "name": http_name(WRITE_KEY_HEADER),
-            "description": "The same, for clients whose `Authorization` is somebody else's.",
-        },
-        "writeKeyQuery": {
-            "type": "apiKey",
-            "in": "query",
-            "name": WRITE_KEY_QUERY,
-            "description": "The same, for beacons, which cannot set headers. Logs along the way may keep it.",
-        },
-    })
-}
-
-/// A header's name as people write it: `x-write-key` is `X-Write-Key`.
-fn http_name(name: &str) -> String {
-    let words = name.split('-').map(|word| {
-        let mut letters = word.chars();
-        let first = letters.next().map(|first| first.to_ascii_uppercase());
-        first.into_iter().chain(letters).collect::<String>()
+pub(super) fn security_schemes() -> [(&'static str, Value); 3] {
+    let bearer = json!({
+        "type": "http",
+        "scheme": "bearer",
+        "description": "A write key, where the service asks for one.",
     });
-    words.collect::<Vec<_>>().join("-")
+    let header = json!({
+        "type": "apiKey",
+        "in": "header",
+        "name": http_name(WRITE.header),
+        "description": "The same, for clients whose `Authorization` is somebody else's.",
+    });
+    let query = json!({
+        "type": "apiKey",
+        "in": "query",
+        "name": WRITE.query,
+        "description": "The same, for beacons, which cannot set headers. Logs along the way may keep it.",
+    });
+    [("bearer", bearer), ("writeKeyHeader", header), ("writeKeyQuery", query)]
 }
 
 fn parameters() -> Value {

@@ -18,11 +18,7 @@ pub(super) struct Refusal {
 const HEADERS: &[(&str, &str, &str)] = &[
     ("Retry-After", "integer", "Seconds to wait before the next try."),
     ("Allow", "string", "The methods that the path takes."),
-    (
-        "WWW-Authenticate",
-        "string",
-        "How a write key is sent, one of the ways.",
-    ),
+    ("WWW-Authenticate", "string", "How a key is sent, one of the ways."),
     ("Accept-Encoding", "string", "The content codings that are read."),
     (
         "Access-Control-Allow-Origin",
@@ -37,7 +33,17 @@ const HEADERS: &[(&str, &str, &str)] = &[
     (
         "Vary",
         "string",
-        "`Origin` when only some origins are allowed: the answer is another for another origin.",
+        "The headers of the request that make another answer; `Origin` when only some origins are allowed.",
+    ),
+    (
+        "Cache-Control",
+        "string",
+        "Who may keep the answer, and for how many seconds.",
+    ),
+    (
+        "X-Next-After",
+        "string",
+        "What `after` has to be for the next page, when there is one.",
     ),
 ];
 

@@ -3,9 +3,14 @@
 use activity::Activity;
 use event_model::Event;
 use events::answer::{Accepted, Invalid, NotStored, Refused, Validated};
+use experiments::Experiments;
+use funnel::Funnel;
+use marts::Mart;
+use retention::Retention;
 use schemars::generate::{Contract, SchemaSettings};
 use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value};
+use sessions::Sessions;
 
 /// Every schema, by its name.
 pub(super) fn all() -> Map<String, Value> {
@@ -15,8 +20,12 @@ pub(super) fn all() -> Map<String, Value> {
     add::<Invalid>(&mut written);
     add::<Refused>(&mut written);
     add::<NotStored>(&mut written);
-    add::<Activity>(&mut written);
-    add::<activity::error::Invalid>(&mut written);
+    add::<<Activity as Mart>::Answer<'_>>(&mut written);
+    add::<<Sessions as Mart>::Answer<'_>>(&mut written);
+    add::<<Experiments as Mart>::Answer<'_>>(&mut written);
+    add::<<Retention as Mart>::Answer<'_>>(&mut written);
+    add::<<Funnel as Mart>::Answer<'_>>(&mut written);
+    add::<marts::error::Invalid>(&mut written);
     let mut all = written.take_definitions(true);
     // The one type that is read. What is written is one of the forms that are read.
     let mut read = generator(Contract::Deserialize);

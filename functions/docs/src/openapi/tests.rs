@@ -74,11 +74,16 @@ fn operations_and_their_statuses() {
             (name, statuses)
         })
         .collect();
+    let reading = [200, 400, 401, 404, 405, 422, 500, 503];
     let refused = [400, 401, 403, 404, 405, 408, 413, 415, 422, 500];
     let expected = [
-        ("get /activity".to_owned(), vec![200, 404, 405, 422, 500, 503]),
+        ("get /activity".to_owned(), reading.to_vec()),
         ("post /events".to_owned(), [&[200], &refused[..], &[503]].concat()),
         ("post /events/validate".to_owned(), [&[200], &refused[..]].concat()),
+        ("get /experiments".to_owned(), vec![200, 400, 401, 404, 405, 500, 503]),
+        ("get /funnel".to_owned(), reading.to_vec()),
+        ("get /retention".to_owned(), reading.to_vec()),
+        ("get /sessions".to_owned(), reading.to_vec()),
     ];
     assert_eq!(found, expected);
 }
@@ -130,12 +135,19 @@ fn the_document_has_the_catalogues_and_nothing_else() {
         .filter(|entry| !entry.contains(" stream_"))
         .cloned()
         .collect();
-    let activity = listed(&::activity::CATALOGUE);
+    let reading = listed(&::marts::CATALOGUE);
+    // No parameter of it can be wrong.
+    let experiments = reading
+        .iter()
+        .filter(|entry| !entry.contains(" invalid_"))
+        .cloned()
+        .collect();
     for (name, operation) in operations(&document) {
         let expected = match name.as_str() {
             "post /events" => &store,
             "post /events/validate" => &validate,
-            _ => &activity,
+            "get /experiments" => &experiments,
+            _ => &reading,
         };
         assert_eq!(&codes(operation), expected, "{name}");
     }
@@ -147,7 +159,7 @@ fn the_document_has_the_catalogues_and_nothing_else() {
             Some(format!("{} {}", cells[1], cells[0].trim_end_matches('`')))
         })
         .collect();
-    assert_eq!(table, &store | &activity);
+    assert_eq!(table, &store | &reading);
 }
 
 #[test]
@@ -182,8 +194,15 @@ fn every_header_of_an_answer_is_described() {
         expected.sort_unstable();
         assert_eq!(of("post /events", status), expected, "{status}");
     }
-    assert_eq!(of("get /activity", "503"), ["Retry-After"]);
-    assert_eq!(of("get /activity", "405"), ["Allow"]);
+    for (operation, status, expected) in [
+        ("get /activity", "503", &["Cache-Control", "Retry-After"][..]),
+        ("get /funnel", "405", &["Allow", "Cache-Control"]),
+        ("get /retention", "401", &["Cache-Control", "WWW-Authenticate"]),
+        ("get /activity", "200", &["Cache-Control", "Vary"]),
+        ("get /sessions", "200", &["Cache-Control", "Vary", "X-Next-After"]),
+    ] {
+        assert_eq!(of(operation, status), expected, "{operation} {status}");
+    }
 }
 
 /// The function `events` itself answers each example of a request as the example of the answer says.
@@ -256,17 +275,20 @@ async fn examples_are_true() {
 fn servers_follow_the_configuration() {
     let relative = built();
     assert_eq!(relative["servers"][0]["url"], "/");
-    for path in ["/events", "/events/validate", "/activity"] {
+    for path in ["/events", "/events/validate", "/activity", "/funnel"] {
         assert_eq!(relative["paths"][path]["servers"], Value::Null);
     }
     let apart = document(&Config {
         events_url: Some("https://events.example".into()),
         activity_url: Some("https://activity.example".into()),
+        funnel_url: Some("https://funnel.example".into()),
+        ..Config::default()
     });
     for (path, expected) in [
         ("/events", "https://events.example"),
         ("/events/validate", "https://events.example"),
         ("/activity", "https://activity.example"),
+        ("/funnel", "https://funnel.example"),
     ] {
         assert_eq!(apart["paths"][path]["servers"], json!([{ "url": expected }]), "{path}");
     }

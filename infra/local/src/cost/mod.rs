@@ -15,14 +15,18 @@ use self::model::{Cost, Load};
 use crate::report;
 
 const AFTER_HELP: &str = "\
-Not counted: ClickHouse, data transfer, cold starts, retries, the free tier, reading activity, and what runs without events: a \
+Not counted: ClickHouse, data transfer, cold starts, retries, the free tier, reading, and what runs without events: a \
 dashboard, alarms, the scheduled dbt.";
 
 /// The metrics that the functions of the pipeline send, by name: CloudWatch bills each while it is sent.
-const METRICS: [(&str, u64); 6] = [
+const METRICS: [(&str, u64); 10] = [
     ("events", 6),
     ("loader", 6),
     ("activity", 1),
+    ("sessions", 1),
+    ("experiments", 1),
+    ("retention", 1),
+    ("funnel", 1),
     ("docs", 1),
     ("migrate", 1),
     ("replay", 3),

@@ -1,7 +1,7 @@
 //! Which variables each process may see: a function is given what its configuration reads, and no other one's secrets.
 
 /// What the configuration of each function reads, as the README's table says.
-const READS: [(&str, &[&str]); 4] = [
+const READS: [(&str, &[&str]); 8] = [
     (
         "events",
         &[
@@ -25,16 +25,31 @@ const READS: [(&str, &[&str]); 4] = [
             "CLICKHOUSE_DATABASE",
         ],
     ),
+    ("activity", READING),
+    ("sessions", READING),
+    ("experiments", READING),
+    ("retention", READING),
+    ("funnel", READING),
     (
-        "activity",
+        "docs",
         &[
-            "CLICKHOUSE_URL",
-            "CLICKHOUSE_USER",
-            "CLICKHOUSE_PASSWORD",
-            "CLICKHOUSE_DATABASE",
+            "EVENTS_URL",
+            "ACTIVITY_URL",
+            "SESSIONS_URL",
+            "EXPERIMENTS_URL",
+            "RETENTION_URL",
+            "FUNNEL_URL",
         ],
     ),
-    ("docs", &["EVENTS_URL", "ACTIVITY_URL"]),
+];
+
+/// What each function that reads a mart does.
+const READING: &[&str] = &[
+    "CLICKHOUSE_URL",
+    "CLICKHOUSE_USER",
+    "CLICKHOUSE_PASSWORD",
+    "CLICKHOUSE_DATABASE",
+    "READ_KEYS",
 ];
 
 /// Of all functions' environment, what one of them reads: no function is given another one's secrets.
@@ -76,11 +91,42 @@ mod tests {
         asked.into_inner()
     }
 
-    fn configurations() -> [(&'static str, BTreeSet<String>); 6] {
+    fn configurations() -> [(&'static str, BTreeSet<String>); 10] {
         [
             ("events", asked(|lookup| drop(events::Config::from_lookup(lookup)))),
             ("loader", asked(|lookup| drop(loader::Config::from_lookup(lookup)))),
-            ("activity", asked(|lookup| drop(activity::Config::from_lookup(lookup)))),
+            (
+                "activity",
+                asked(|lookup| {
+                    drop(<marts::Context<activity::Activity> as edge::Function>::from_lookup(
+                        lookup,
+                    ))
+                }),
+            ),
+            (
+                "sessions",
+                asked(|lookup| {
+                    drop(<marts::Context<sessions::Sessions> as edge::Function>::from_lookup(
+                        lookup,
+                    ))
+                }),
+            ),
+            (
+                "experiments",
+                asked(|lookup| drop(<marts::Context<experiments::Experiments> as edge::Function>::from_lookup(lookup))),
+            ),
+            (
+                "retention",
+                asked(|lookup| {
+                    drop(<marts::Context<retention::Retention> as edge::Function>::from_lookup(
+                        lookup,
+                    ))
+                }),
+            ),
+            (
+                "funnel",
+                asked(|lookup| drop(<marts::Context<funnel::Funnel> as edge::Function>::from_lookup(lookup))),
+            ),
             ("docs", asked(|lookup| drop(docs::Config::from_lookup(lookup)))),
             (
                 "migrate",

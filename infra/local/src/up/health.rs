@@ -75,18 +75,22 @@ impl Probe {
     }
 
     /// Waits until that function has answered: the events function refuses an empty event or a missing write key, the
-    /// loader a missing access key, activity a date that is none, and docs has its page. Only the functions themselves
-    /// answer so; cargo-lambda's own errors are others.
+    /// loader a missing access key, docs has its page, and those that read take no POST. Only the functions themselves answer so;
+    /// cargo-lambda's own errors are others.
     pub(super) async fn function(&self, urls: &Urls, name: &'static str) -> anyhow::Result<()> {
         let (url, expected) = match name {
             "events" => (urls.events.clone(), vec![401, 422]),
             "loader" => (urls.loader.clone(), vec![401, 403]),
-            "activity" => (format!("{}?from=not-a-date", urls.activity), vec![400, 422]),
-            _ => (urls.docs.clone(), vec![200]),
+            "docs" => (urls.docs.clone(), vec![200]),
+            "activity" => (urls.activity.clone(), vec![405]),
+            "sessions" => (urls.sessions.clone(), vec![405]),
+            "experiments" => (urls.experiments.clone(), vec![405]),
+            "retention" => (urls.retention.clone(), vec![405]),
+            _ => (urls.funnel.clone(), vec![405]),
         };
         let ask = || async {
             let request = match name {
-                "activity" | "docs" => self.client.get(&url),
+                "docs" => self.client.get(&url),
                 _ => self
                     .client
                     .post(&url)

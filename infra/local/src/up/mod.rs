@@ -53,7 +53,7 @@ use crate::{
 /// Arguments of the command.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Args {
-    /// Port of the functions; with --plain of `events`, the next three of `loader`, `activity` and `docs`; 0 takes free ones
+    /// Port of the functions; with --plain of `events`, the next ones of the others; 0 takes free ones
     #[arg(long, value_name = "PORT", env = "WEIR_FUNCTIONS_PORT", default_value_t = 9000)]
     functions_port: u16,
     /// Port of ClickHouse's HTTP interface; 0 takes a free one
@@ -219,6 +219,10 @@ fn parts(stack: &Stack) -> Vec<Part> {
         ("loader", &urls.loader),
         ("clickhouse", &urls.clickhouse),
         ("activity", &urls.activity),
+        ("sessions", &urls.sessions),
+        ("experiments", &urls.experiments),
+        ("retention", &urls.retention),
+        ("funnel", &urls.funnel),
         ("docs", &urls.docs),
     ];
     let part = |(name, url): (&str, &String)| Part {

@@ -48,14 +48,17 @@ pub(super) fn settle(wanted: Wanted) -> anyhow::Result<Ports> {
         }
     };
     let functions = take(wanted.functions, "the functions", "functions-port")?;
-    let (loader, activity, docs) = match wanted.plain {
-        true => (
-            take(after(1)?, "the function loader", "functions-port")?,
-            take(after(2)?, "the function activity", "functions-port")?,
-            take(after(3)?, "the function docs", "functions-port")?,
-        ),
-        false => (functions, functions, functions),
+    let mut own = |offset: u16, what: &'static str| match wanted.plain {
+        true => take(after(offset)?, what, "functions-port"),
+        false => Ok(functions),
     };
+    let loader = own(1, "the function loader")?;
+    let activity = own(2, "the function activity")?;
+    let docs = own(3, "the function docs")?;
+    let sessions = own(4, "the function sessions")?;
+    let experiments = own(5, "the function experiments")?;
+    let retention = own(6, "the function retention")?;
+    let funnel = own(7, "the function funnel")?;
     let watch = match wanted.plain {
         true => None,
         false => Some(take(0, "cargo-lambda", "functions-port")?),
@@ -71,6 +74,10 @@ pub(super) fn settle(wanted: Wanted) -> anyhow::Result<Ports> {
         loader,
         activity,
         docs,
+        sessions,
+        experiments,
+        retention,
+        funnel,
         clickhouse,
         firehose,
     })
@@ -95,13 +102,17 @@ mod tests {
             ports.loader,
             ports.activity,
             ports.docs,
+            ports.sessions,
+            ports.experiments,
+            ports.retention,
+            ports.funnel,
             ports.clickhouse.unwrap(),
             ports.firehose,
         ];
         assert!(!all.contains(&0));
         all.sort_unstable();
         all.dedup();
-        assert_eq!(all.len(), 6);
+        assert_eq!(all.len(), 10);
         let watched = settle(Wanted {
             plain: false,
             clickhouse: None,

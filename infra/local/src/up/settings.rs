@@ -9,7 +9,16 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 /// The functions that the stack runs. A plain server each listens on the functions port plus its place here.
-pub(super) const FUNCTIONS: [&str; 4] = ["events", "loader", "activity", "docs"];
+pub(super) const FUNCTIONS: [&str; 8] = [
+    "events",
+    "loader",
+    "activity",
+    "docs",
+    "sessions",
+    "experiments",
+    "retention",
+    "funnel",
+];
 
 /// The name of the stream between `events` and `loader`.
 pub(crate) const STREAM: &str = "weir-events";
@@ -27,6 +36,14 @@ pub(crate) struct Ports {
     pub(crate) activity: u16,
     /// With `--plain`: the function `docs`'s. Else the same as `functions`.
     pub(crate) docs: u16,
+    /// With `--plain`: the function `sessions`'s. Else the same as `functions`.
+    pub(crate) sessions: u16,
+    /// With `--plain`: the function `experiments`'s. Else the same as `functions`.
+    pub(crate) experiments: u16,
+    /// With `--plain`: the function `retention`'s. Else the same as `functions`.
+    pub(crate) retention: u16,
+    /// With `--plain`: the function `funnel`'s. Else the same as `functions`.
+    pub(crate) funnel: u16,
     /// ClickHouse's HTTP interface; absent when `CLICKHOUSE_URL` names a server that is not ours.
     pub(crate) clickhouse: Option<u16>,
     /// The Firehose API.
@@ -40,6 +57,14 @@ pub(crate) struct Urls {
     pub(crate) events: String,
     /// Where to GET activity.
     pub(crate) activity: String,
+    /// Where to GET sessions.
+    pub(crate) sessions: String,
+    /// Where to GET experiments.
+    pub(crate) experiments: String,
+    /// Where to GET retention.
+    pub(crate) retention: String,
+    /// Where to GET funnel.
+    pub(crate) funnel: String,
     /// The documentation's page.
     pub(crate) docs: String,
     /// Where Firehose delivers to.
@@ -64,6 +89,10 @@ impl Urls {
         Self {
             events: format!("{functions}/events"),
             activity: format!("{}/activity", local(ports.activity)),
+            sessions: format!("{}/sessions", local(ports.sessions)),
+            experiments: format!("{}/experiments", local(ports.experiments)),
+            retention: format!("{}/retention", local(ports.retention)),
+            funnel: format!("{}/funnel", local(ports.funnel)),
             docs: format!("{}/docs", local(ports.docs)),
             loader,
             clickhouse: match (clickhouse, ports.clickhouse) {
@@ -106,6 +135,10 @@ pub(super) fn function_environment(
     for (name, url, path) in [
         ("EVENTS_URL", &urls.events, "/events"),
         ("ACTIVITY_URL", &urls.activity, "/activity"),
+        ("SESSIONS_URL", &urls.sessions, "/sessions"),
+        ("EXPERIMENTS_URL", &urls.experiments, "/experiments"),
+        ("RETENTION_URL", &urls.retention, "/retention"),
+        ("FUNNEL_URL", &urls.funnel, "/funnel"),
     ] {
         let base = url.strip_suffix(path).unwrap_or(url);
         if urls.docs.strip_suffix("/docs") != Some(base) {
@@ -229,6 +262,10 @@ mod tests {
             loader: 9000,
             activity: 9000,
             docs: 9000,
+            sessions: 9000,
+            experiments: 9000,
+            retention: 9000,
+            funnel: 9000,
             clickhouse: Some(8123),
             firehose: 4573,
         }
@@ -245,6 +282,7 @@ mod tests {
                 loader: 9001,
                 activity: 9002,
                 docs: 9003,
+                funnel: 9007,
                 ..ports()
             },
             true,
@@ -254,6 +292,7 @@ mod tests {
         assert_eq!(plain.loader, "http://127.0.0.1:9001/");
         assert_eq!(plain.activity, "http://127.0.0.1:9002/activity");
         assert_eq!(plain.docs, "http://127.0.0.1:9003/docs");
+        assert_eq!(plain.funnel, "http://127.0.0.1:9007/funnel");
         let theirs = Urls::new(
             &Ports {
                 clickhouse: None,

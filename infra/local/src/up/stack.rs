@@ -349,7 +349,16 @@ impl Running {
         } = &self.plan;
         let grace = Duration::from_secs(15);
         let Some(cargo_lambda) = &prepared.cargo_lambda else {
-            let ports = [ports.functions, ports.loader, ports.activity, ports.docs];
+            let ports = [
+                ports.functions,
+                ports.loader,
+                ports.activity,
+                ports.docs,
+                ports.sessions,
+                ports.experiments,
+                ports.retention,
+                ports.funnel,
+            ];
             let servers = FUNCTIONS.iter().zip(&prepared.programs.functions).zip(ports);
             let server = |((name, program), port): ((&&'static str, &PathBuf), u16)| {
                 let mut variables = environment::of(name, &self.environment);
@@ -434,10 +443,15 @@ pub(super) fn summary(stack: &Stack) -> String {
     let urls = &stack.urls;
     let now = edge::clock::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
     format!(
-        "\nWeir is up.\n\n  events      POST {}\n  activity    GET  {}\n  documentation    {}\n  ClickHouse       {} (database {})\n  \
+        "\nWeir is up.\n\n  events      POST {}\n  activity    GET  {}\n  sessions    GET  {}\n  experiments GET  {}\n  retention   GET  {}\n  \
+         funnel      GET  {}\n  documentation    {}\n  ClickHouse       {} (database {})\n  \
          Firehose         {} (stream {})\n  logs             {}\n\nSend an event:\n\n  {}\n",
         urls.events,
         urls.activity,
+        urls.sessions,
+        urls.experiments,
+        urls.retention,
+        urls.funnel,
         urls.docs,
         urls.clickhouse,
         stack.database,

@@ -2,18 +2,19 @@
 //!
 //! ```json
 //! {
-//!   "version": 2,
+//!   "version": 3,
 //!   "id": "0198…",                 the mark (WEIR_STACK) in the environment of every process of the stack
 //!   "status": "starting",          then "healthy", then "stopping"; the file goes when the stack has stopped
 //!   "plain": false,                whether the functions run as plain servers
 //!   "pid": 4100, "started": 98765, the supervisor, and its start in clock ticks since boot (null where unknown)
 //!   "ports": { "functions", "watch" (cargo-lambda's; null with --plain), "loader", "activity", "docs",
-//!              "clickhouse" (null: not ours), "firehose" },
-//!   "urls": { "events", "activity", "docs", "loader", "clickhouse", "firehose" },
+//!              "sessions", "experiments", "retention", "funnel", "clickhouse" (null: not ours), "firehose" },
+//!   "urls": { "events", "activity", "sessions", "experiments", "retention", "funnel", "docs", "loader", "clickhouse",
+//!             "firehose" },
 //!   "stream": "weir-events", "database": "analytics",
 //!   "env_file": "/…/functions.env", what the functions see, the access key included (mode 0600)
 //!   "processes": [ { "name", "pid", "started", "log", "restarts" } ]   names: clickhouse, firehose, and functions or
-//!                                                                      with --plain events, loader, activity, docs
+//!                                                                      with --plain those of the functions
 //! }
 //! ```
 //!
@@ -31,7 +32,7 @@ use serde::{Deserialize, Serialize};
 use super::settings::{Ports, Urls};
 
 /// The format of this file. A file of another version is not touched.
-pub(super) const VERSION: u32 = 2;
+pub(super) const VERSION: u32 = 3;
 
 /// How far a stack is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -152,6 +153,10 @@ mod tests {
             loader: 2,
             activity: 3,
             docs: 5,
+            sessions: 6,
+            experiments: 7,
+            retention: 8,
+            funnel: 9,
             clickhouse: None,
             firehose: 4,
         };

@@ -1,6 +1,6 @@
 //! Each refusal of `POST /events`, as the function answers it.
 
-use edge::auth::AuthError;
+use edge::auth::{self, AuthError};
 use edge::body::BodyError;
 use edge::server::MAX_BODY_BYTES;
 use edge::{Failure, Problem, problem};
@@ -42,8 +42,8 @@ fn errors() -> Vec<Error> {
     vec![
         Error::NotFound,
         Error::MethodNotAllowed,
-        Error::Auth(AuthError::Missing),
-        Error::Auth(AuthError::Invalid),
+        Error::Auth(AuthError::Missing(&auth::WRITE)),
+        Error::Auth(AuthError::Invalid(&auth::WRITE)),
         Error::UnsupportedMediaType,
         Error::IdempotencyKey(NotAKey),
         Error::BodyTooLarge,

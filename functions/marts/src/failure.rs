@@ -1,15 +1,18 @@
 //! Why a request has no answer, and what its sender is told.
 
+use edge::auth::AuthError;
 use edge::clickhouse::WarehouseError;
 use edge::{Body, Failure, Problem, Response, problem};
 
 use crate::error::{
-    INVALID_RANGE, MART_MISSING, WAREHOUSE_GARBLED, WAREHOUSE_REFUSED, WAREHOUSE_TIMEOUT, WAREHOUSE_UNREACHABLE,
-    invalid, refusal,
+    ANSWER_TOO_LARGE, INVALID_PARAMETERS, MART_MISSING, WAREHOUSE_GARBLED, WAREHOUSE_REFUSED, WAREHOUSE_TIMEOUT,
+    WAREHOUSE_UNREACHABLE, invalid, refusal,
 };
-use crate::range::RangeError;
+use crate::parameters::Wrong;
 
-/// ClickHouse's exceptions for a table or a database that is not there.
+/// ClickHouse's exceptions for a column, a table or a database that is not there. A column is missing where the function is newer than
+/// what dbt has built.
+const UNKNOWN_IDENTIFIER: u32 = 47;
 const UNKNOWN_TABLE: u32 = 60;
 const UNKNOWN_DATABASE: u32 = 81;
 
@@ -22,40 +25,47 @@ pub enum Error {
     /// The path takes GET only.
     #[error("method not allowed")]
     MethodNotAllowed,
-    /// The dates are wrong.
-    #[error("wrong dates: {} problem(s)", .0.len())]
-    Invalid(Vec<RangeError>),
+    /// The sender may not read.
+    #[error(transparent)]
+    Auth(#[from] AuthError),
+    /// The parameters are wrong.
+    #[error("wrong parameters: {} problem(s)", .0.len())]
+    Invalid(Vec<Wrong>),
     /// The mart does not exist yet.
-    #[error("the mart users_activity does not exist: run dbt")]
-    NoMart,
+    #[error("the mart {0} does not exist, or is old: run dbt")]
+    NoMart(&'static str),
+    /// The rows are more than a function URL returns.
+    #[error("the answer is too large")]
+    TooLarge,
     /// ClickHouse did not answer.
     #[error(transparent)]
     Warehouse(WarehouseError),
     /// The rows cannot be written as CSV.
     #[error("cannot write CSV")]
-    Csv(#[source] csv::Error),
+    Csv(#[from] csv::Error),
     /// The rows cannot be written as JSON.
     #[error("cannot write JSON")]
-    Json(#[source] serde_json::Error),
-}
-
-impl From<WarehouseError> for Error {
-    fn from(error: WarehouseError) -> Self {
-        match error.exception() {
-            Some(UNKNOWN_TABLE | UNKNOWN_DATABASE) => Error::NoMart,
-            _ => Error::Warehouse(error),
-        }
-    }
+    Json(#[from] serde_json::Error),
 }
 
 impl Error {
+    /// What ClickHouse's failure means for a reader of that mart.
+    pub(crate) fn of(error: WarehouseError, table: &'static str) -> Self {
+        match error.exception() {
+            Some(UNKNOWN_IDENTIFIER | UNKNOWN_TABLE | UNKNOWN_DATABASE) => Error::NoMart(table),
+            _ => Error::Warehouse(error),
+        }
+    }
+
     /// Its entry in the catalogue.
     pub fn problem(&self) -> Problem {
         match self {
             Error::NotFound => problem::NOT_FOUND,
             Error::MethodNotAllowed => problem::METHOD_NOT_ALLOWED,
-            Error::Invalid(_) => INVALID_RANGE,
-            Error::NoMart => MART_MISSING,
+            Error::Auth(error) => error.problem().0,
+            Error::Invalid(_) => INVALID_PARAMETERS,
+            Error::NoMart(_) => MART_MISSING,
+            Error::TooLarge => ANSWER_TOO_LARGE,
             Error::Warehouse(error) => match error {
                 WarehouseError::Unreachable(_) => WAREHOUSE_UNREACHABLE,
                 WarehouseError::TimedOut(_) => WAREHOUSE_TIMEOUT,
@@ -69,10 +79,10 @@ impl Error {
 
 impl Failure for Error {
     fn response(&self) -> Response<Body> {
-        let problem = self.problem();
         match self {
-            Error::Invalid(problems) => invalid(problems),
-            _ => refusal(problem),
+            Error::Invalid(wrong) => invalid(wrong),
+            Error::NoMart(table) => refusal(self.problem(), table),
+            _ => refusal(self.problem(), ""),
         }
     }
 }
