@@ -8,7 +8,7 @@ Between the two, dbt has to be run. The environment: CLICKHOUSE_URL (http://127.
 CLICKHOUSE_USER (default), CLICKHOUSE_PASSWORD (empty). `check` prints a line for each variant and ends with code 1 when a value
 differs by more than 1e-9 of itself, or is null on one side only.
 
-Needs scipy==1.17.1 statsmodels==0.15.0 numpy==2.4.6 pandas==3.1.1. Reads all events: not for a busy site.
+Needs scipy and statsmodels (infra/local/src/tools/pins.rs says which). Reads all events: not for a busy site.
 """
 
 import datetime

@@ -4,7 +4,8 @@
 //! Run it with `cargo weir test`, which fetches the tools and says where they are:
 //! `WEIR_BIN` (the `weir` under test), `WEIR_CLIENTS_PYTHON` (a virtual environment with third parties' clients),
 //! `WEIR_CLIENTS_NODE` (a folder with their `node_modules`), `WEIR_CHROMIUM` (a browser), `WEIR_SCHEMATHESIS` (a virtual
-//! environment with schemathesis), `WEIR_SAM` (one with the SAM CLI) and `WEIR_DBT` (one with dbt).
+//! environment with schemathesis), `WEIR_SAM` (one with the SAM CLI), `WEIR_MARTS` (one with
+//! what computes the marts again) and `WEIR_DBT` (one with dbt).
 
 #![allow(missing_docs, unreachable_pub, reason = "a test binary has no public interface")]
 #![allow(
@@ -32,6 +33,7 @@ mod firehose;
 mod interrupted;
 mod lambda;
 mod loader;
+mod marts;
 mod pipeline;
 mod quarantine;
 mod replay;
