@@ -42,7 +42,8 @@ class Month:
         self.client.command(f"drop database if exists {self.database}")
         weir("migrate", database=self.database)
         # The migrations' own table drops copies; there are none. Ordered by time, as the months are cut by it.
-        weir("generate", "--backfill", "--events", str(self.args.rate * MONTH), "--days", str(MONTH), "--to", "2024-01-30", database=self.database)
+        size = ("--events", str(self.args.rate * MONTH), "--days", str(MONTH), "--to", "2024-01-30")
+        weir("generate", "--backfill", *size, database=self.database)
         self.first = int(self.client.command("select toUnixTimestamp(toDateTime('2024-01-01', 'UTC'))"))
         say(f"a month: {self.client.command(f'select count() from {self.database}.events'):,} events")
 
@@ -119,7 +120,8 @@ class History:
         rows = self.client.query(f"""
             select {NODE} as node, sum(read_rows), sum(read_bytes), sum(written_rows), sum(query_duration_ms) / 1000
             from system.query_log
-            where type = 'QueryFinish' and query_start_time_microseconds between '{began}' and '{ended}' and query ilike '/* {{"app": "dbt"%'
+            where type = 'QueryFinish' and query ilike '/* {{"app": "dbt"%'
+                and query_start_time_microseconds between '{began}' and '{ended}'
             group by node
         """).result_rows
         names = ("read_rows", "read_bytes", "written_rows", "query_seconds")
@@ -173,7 +175,9 @@ def table(measured):
     nodes = sorted({node for history in measured for round_ in history["rounds"] for node in round_["nodes"]})
     for node in nodes:
         cells = (
-            f"{median(history, node, 'read_rows'):>16,.0f}{median(history, node, 'read_bytes') / 1e6:>12,.1f}{median(history, node, 'seconds'):>10.2f}"
+            "{:>16,.0f}{:>12,.1f}{:>10.2f}".format(
+                median(history, node, "read_rows"), median(history, node, "read_bytes") / 1e6, median(history, node, "seconds"),
+            )
             for history in measured
         )
         yield node.ljust(30) + "".join(cells)
@@ -191,8 +195,8 @@ def table(measured):
         yield label.ljust(30) + "".join(cells)
     for mart in MARTS:
         cells = (
-            f"{history['marts'][mart]['read_rows']:>16,}{history['marts'][mart]['read_bytes'] / 1e6:>12,.1f}{history['marts'][mart]['seconds']:>10.2f}"
-            for history in measured
+            "{read_rows:>16,}{mega:>12,.1f}{seconds:>10.2f}".format(mega=read["read_bytes"] / 1e6, **read)
+            for read in (history["marts"][mart] for history in measured)
         )
         yield f"reading all of {mart}".ljust(30) + "".join(cells)
 
@@ -218,7 +222,8 @@ def main():
             measured.append(history.measure())
             history.drop()
             if args.json:
-                args.json.write_text(json.dumps({"arguments": vars(args) | {"json": str(args.json)}, "measured": measured}, indent=1, default=str) + "\n")
+                written = {"arguments": vars(args), "measured": measured}
+                args.json.write_text(json.dumps(written, indent=1, default=str) + "\n", encoding="utf-8")
         client.command(f"drop database if exists {month.database}")
     print("\n".join(table(measured)))
     sys.exit(0)
