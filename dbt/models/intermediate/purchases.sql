@@ -38,10 +38,11 @@ purchases as (
         amount,
         received_at
     from {{ ref('stg_site_arrivals') }}
-    where ({{ var('purchase') }})
-    {% if is_incremental() -%}
+    where
+        ({{ var('purchase') }})
+        {% if is_incremental() -%}
         and inserted_at >= (select since from unseen)
-    {%- endif %}
+        {%- endif %}
 
 )
 
