@@ -24,6 +24,11 @@
     Sessions are more than the timeout apart. What an arrival can join has an event within the timeout of it, so on its day or
     next to it; those are the sessions around. One that turns out as it was is left alone; one whose start changed or that was
     joined to another leaves a tombstone; all of it is one INSERT.
+
+    Two runs at once may leave sessions that overlap, each having missed what the other wrote. The run after them looks at the
+    arrivals of both again, for the lag, finds all those sessions around them, and makes of them what one run would have made.
+
+    Events that somebody deletes tell of nothing: after that, a full refresh.
 -#}
 
 {%- set timeout = var('session_timeout_seconds') -%}
