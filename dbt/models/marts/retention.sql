@@ -67,7 +67,8 @@ first_days as (
 ),
 {% endfor %}
 retention as (
-{% for period in periods %}
+
+    {% for period in periods -%}
     select
         calendar.period as period,
         calendar.cohort as cohort,
@@ -80,7 +81,7 @@ retention as (
     left join {{ period.name }}_returns as returns
         on returns.period = calendar.period and returns.cohort = calendar.cohort and returns.n = calendar.n
     {{ 'union all' if not loop.last }}
-{%- endfor %}
+    {% endfor %}
 )
 
 select * from retention
