@@ -3,7 +3,7 @@
 -- compared when nothing has come, since the model last looked, for it and the days that its chains reach.
 
 {% set steps = var('funnel_steps') -%}
-{% set reach = funnel_reach() | int -%}
+{% set reach = days_reached(var('funnel_window_seconds')) | int -%}
 
 with
 
@@ -11,7 +11,7 @@ checked as (
 
     select distinct date
     from {{ ref('funnel_days') }}
-    where date > {{ today() }} - {{ var('test_days') + reach }} and date <= {{ today() }}
+    where date >= {{ tested_from() }} - {{ reach }} and date <= {{ today() }}
 
 ),
 

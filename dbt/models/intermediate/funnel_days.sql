@@ -17,16 +17,26 @@
 -#}
 
 {%- set steps = var('funnel_steps') -%}
-{%- set reach = funnel_reach() | int -%}
+{%- set reach = days_reached(var('funnel_window_seconds')) | int -%}
 
 with
+
+{% if is_incremental() -%}
+
+unseen as (
+
+    select {{ unseen_since(this) }} as since
+
+),
+
+{% endif -%}
 
 days_with_arrivals as (
 
     select distinct date
     from {{ ref('stg_site_arrivals') }}
     {% if is_incremental() -%}
-    where inserted_at >= {{ unseen_since(this) }}
+    where inserted_at >= (select since from unseen)
     {%- endif %}
 
 ),

@@ -2,7 +2,7 @@
     config(
         engine=engine('ReplacingMergeTree(received_at)'),
         partition_by='toYYYYMM(dt)',
-        order_by=('dt', 'name', 'obj', 'obj_id', 'event_id'),
+        order_by='(dt, name, obj, obj_id, event_id)',
         incremental_strategy='append',
         on_schema_change='fail',
         query_settings={'max_partitions_per_insert_block': 0},
