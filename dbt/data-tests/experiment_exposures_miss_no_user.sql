@@ -2,18 +2,12 @@
 
 with
 
-newest as (
-
-    select least(toDate(max(exposed_at)), {{ today() }}) as day from {{ ref('experiment_exposures') }}
-
-),
-
 raw_exposures as (
 
     select experiment, user_id, variant, min(dt) as exposed_at
     from {{ ref('stg_site_events') }}
     array join mapKeys(exp) as experiment, mapValues(exp) as variant
-    where date > (select day from newest) - {{ var('test_days') }}
+    where date >= {{ tested_from() }}
         and inserted_at < {{ unseen_since(ref('experiment_exposures')) }}
     group by experiment, user_id, variant
 
@@ -24,6 +18,7 @@ model_exposures as (
 
     select experiment, user_id, variant, min(seen.exposed_at) as exposed_at
     from {{ ref('experiment_exposures') }} as seen
+    where (experiment, user_id) in (select experiment, user_id from raw_exposures)
     group by experiment, user_id, variant
 
 )

@@ -3,7 +3,7 @@
 -- compared when nothing has come, since the model last looked, for it and the days that its chains reach.
 
 {% set steps = var('funnel_steps') -%}
-{% set reach = funnel_reach() | int -%}
+{% set reach = days_reached(var('funnel_window_seconds')) | int -%}
 
 with
 
@@ -11,7 +11,7 @@ checked as (
 
     select distinct date
     from {{ ref('funnel_days') }}
-    where date > {{ today() }} - {{ var('test_days') + reach }} and date <= {{ today() }}
+    where date >= {{ tested_from() }} - {{ reach }} and date <= {{ today() }}
 
 ),
 
@@ -25,18 +25,19 @@ moving as (
 
 settled as (
 
-    select date from checked where date not in (select date from moving)
+    select date
+    from checked
+    where date not in (select date from moving)
 
 ),
 
 times as (
 
     select
-        user_id,
         {%- for step in steps %}
-        arraySort(groupArrayIf(toUnixTimestamp(dt), {{ funnel_condition(step) }}))
-            as times_{{ loop.index }}{{ ',' if not loop.last }}
+        arraySort(groupArrayIf(toUnixTimestamp(dt), {{ funnel_condition(step) }})) as times_{{ loop.index }},
         {%- endfor %}
+        user_id
     from {{ ref('stg_site_events') }}
     where date in (select arrayJoin(arrayMap(n -> date + n, range({{ reach + 1 }}))) from settled)
     group by user_id
@@ -65,7 +66,11 @@ brute_force as (
 
     select
         date,
-        [{% for step in steps %}uniqExactIf(user_id, at_{{ loop.index }} > 0){{ ', ' if not loop.last }}{% endfor %}] as users
+        [
+            {%- for step in steps %}
+            uniqExactIf(user_id, at_{{ loop.index }} > 0){{ ',' if not loop.last }}
+            {%- endfor %}
+        ] as users
     from chains
     group by date
 

@@ -3,17 +3,11 @@
 
 with
 
-newest as (
-
-    select least(toDate(max(dt)), {{ today() }}) as day from {{ ref('purchases') }}
-
-),
-
 raw_purchases as (
 
     select dt, name, obj, obj_id, event_id, user_id, amount, received_at, inserted_at
     from {{ ref('stg_site_events') }}
-    where ({{ var('purchase') }}) and date > (select day from newest) - {{ var('test_days') }}
+    where ({{ var('purchase') }}) and date >= {{ tested_from() }}
 
 ),
 
@@ -21,7 +15,7 @@ model_purchases as (
 
     select dt, name, obj, obj_id, event_id, user_id, amount, received_at
     from {{ ref('purchases') }} final
-    where dt >= (select day from newest) - {{ var('test_days') }} + 1
+    where dt >= {{ tested_from() }}
 
 )
 

@@ -5,7 +5,7 @@ with
 recent as (
 
     select user_id, started_at, ended_at from {{ ref('sessions') }}
-    where date >= {{ session_test_since() }}
+    where date >= {{ tested_from() }}
 
 ),
 

@@ -5,16 +5,16 @@ with
 
 recent_sessions as (
 
-    select user_id, started_at, ended_at, date, events from {{ ref('sessions_built') }} {{ final() }}
-    where hasAny(days, arrayMap(n -> {{ session_test_since() }} + n, range({{ var('test_days') }})))
+    select user_id, started_at, ended_at, date, events from {{ ref('sessions_built') }} final
+    where hasAny(days, arrayMap(n -> {{ tested_from() }} + n, range({{ var('test_days') }})))
 
 ),
 
 recent_events as (
 
     select user_id, dt, inserted_at from {{ ref('stg_site_events') }}
-    where date >= {{ session_test_since() }}
-        and date < {{ session_test_since() }} + {{ var('test_days') }}
+    where date >= {{ tested_from() }}
+        and date < {{ tested_from() }} + {{ var('test_days') }}
 
 ),
 
@@ -48,7 +48,7 @@ having last_arrival < {{ unseen_since(ref('sessions_built')) }}
         not is_within
         or (
             events_found != events_in_the_model
-            and any(date) >= {{ session_test_since() }}
-            and max(toDate(ended_at)) < {{ session_test_since() }} + {{ var('test_days') }}
+            and any(date) >= {{ tested_from() }}
+            and max(toDate(ended_at)) < {{ tested_from() }} + {{ var('test_days') }}
         )
     )

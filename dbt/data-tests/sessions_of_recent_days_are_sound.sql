@@ -8,7 +8,7 @@ recent as (
         *,
         count() over (partition by session_id) as of_this_id
     from {{ ref('sessions') }}
-    where date >= {{ session_test_since() }}
+    where date >= {{ tested_from() }}
 
 )
 

@@ -10,6 +10,7 @@ expected as (
         max(built_at) as last_change
     from {{ ref('users_activity_aggr') }} as days final
     array join range(31) as later
+    where days.date >= {{ tested_from() }} - 30
     group by days.date + later
 
 ),
@@ -28,5 +29,6 @@ select
     expected.last_change as last_change
 from expected
 left join windows on windows.date = expected.date
-where windows.fingerprint != expected.fingerprint
+where expected.date >= {{ tested_from() }}
+    and windows.fingerprint != expected.fingerprint
     and expected.last_change < {{ unseen_since(ref('users_activity_windows')) }}

@@ -9,13 +9,3 @@
         [hex(sipHash128('session', {{ user_id }}, toUnixTimestamp({{ started_at }})))]
     )[1]
 {%- endmacro %}
-
-{# How many days after its last event a session may go on: one, unless a timeout is longer than a day. #}
-{% macro session_reach_days() -%}
-    {{ var('session_timeout_seconds') // 86400 + 1 }}
-{%- endmacro %}
-
-{# The first of the recent days, which the tests of sessions look at. Days after today are a wrong clock's. #}
-{% macro session_test_since() -%}
-    (select least(max(date), {{ today() }}) - {{ var('test_days') - 1 }} from {{ ref('sessions_built') }})
-{%- endmacro %}

@@ -3,7 +3,7 @@
 {{
     config(
         engine=engine('AggregatingMergeTree'),
-        order_by=('experiment', 'user_id', 'variant'),
+        order_by='(experiment, user_id, variant)',
         incremental_strategy='append',
         on_schema_change='fail',
     )

@@ -17,16 +17,26 @@
 -#}
 
 {%- set steps = var('funnel_steps') -%}
-{%- set reach = funnel_reach() | int -%}
+{%- set reach = days_reached(var('funnel_window_seconds')) | int -%}
 
 with
+
+{% if is_incremental() -%}
+
+unseen as (
+
+    select {{ unseen_since(this) }} as since
+
+),
+
+{% endif -%}
 
 days_with_arrivals as (
 
     select distinct date
     from {{ ref('stg_site_arrivals') }}
     {% if is_incremental() -%}
-    where inserted_at >= {{ unseen_since(this) }}
+    where inserted_at >= (select since from unseen)
     {%- endif %}
 
 ),
@@ -39,9 +49,7 @@ days_to_redo as (
     -- A day before that is not in the model has no events.
     select distinct date
     from {{ this }}
-    where date in (
-        select arrayJoin(arrayMap(n -> date - n, range(1, {{ reach + 1 }}))) from days_with_arrivals
-    )
+    where date in (select arrayJoin(arrayMap(n -> date - n, range(1, {{ reach + 1 }}))) from days_with_arrivals)
     {%- endif %}
 
 ),
@@ -51,21 +59,19 @@ step_events as (
     select
         date,
         dt,
-        user_id,
         {%- for step in steps %}
-        {{ funnel_condition(step) }} as is_step_{{ loop.index }}{{ ',' if not loop.last }}
+        {{ funnel_condition(step) }} as is_step_{{ loop.index }},
         {%- endfor %}
+        user_id
     from {{ ref('stg_site_events') }}
     where (
-            {%- for step in steps %}
-            {{ 'or ' if not loop.first }}{{ funnel_condition(step) }}
-            {%- endfor %}
-        )
-        {% if is_incremental() -%}
-        and date in (
-            select arrayJoin(arrayMap(n -> date + n, range({{ reach + 1 }}))) from days_to_redo
-        )
-        {%- endif %}
+        {%- for step in steps %}
+        {{ 'or ' if not loop.first }}{{ funnel_condition(step) }}
+        {%- endfor %}
+    )
+    {% if is_incremental() -%}
+    and date in (select arrayJoin(arrayMap(n -> date + n, range({{ reach + 1 }}))) from days_to_redo)
+    {%- endif %}
 
 ),
 
@@ -76,16 +82,21 @@ reachable as (
         arrayJoin(range({{ reach + 1 }})) as days_later,
         date - days_later as day,
         dt,
-        user_id,
         is_step_1 and days_later = 0 as is_step_1,
         {%- for step in steps[1:] %}
-        is_step_{{ loop.index + 1 }}{{ ',' if not loop.last }}
+        is_step_{{ loop.index + 1 }},
         {%- endfor %}
+        user_id
     from step_events
-    where (days_later = 0{% for step in steps[1:] %} or is_step_{{ loop.index + 1 }}{% endfor %})
-        {% if is_incremental() -%}
-        and day in (select date from days_to_redo)
-        {%- endif %}
+    where (
+        days_later = 0
+        {%- for step in steps[1:] %}
+        or is_step_{{ loop.index + 1 }}
+        {%- endfor %}
+    )
+    {% if is_incremental() -%}
+    and day in (select date from days_to_redo)
+    {%- endif %}
 
 ),
 
@@ -95,7 +106,10 @@ chains as (
         day,
         user_id,
         windowFunnel({{ var('funnel_window_seconds') }})(
-            dt{% for step in steps %}, is_step_{{ loop.index }}{% endfor %}
+            dt,
+            {%- for step in steps %}
+            is_step_{{ loop.index }}{{ ',' if not loop.last }}
+            {%- endfor %}
         ) as last_step
     from reachable
     group by day, user_id
@@ -106,7 +120,11 @@ counts as (
 
     select
         day,
-        [{% for step in steps %}countIf(last_step >= {{ loop.index }}){{ ', ' if not loop.last }}{% endfor %}] as users
+        [
+            {%- for step in steps %}
+            countIf(last_step >= {{ loop.index }}){{ ',' if not loop.last }}
+            {%- endfor %}
+        ] as users
     from chains
     group by day
 

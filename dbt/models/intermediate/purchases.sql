@@ -2,7 +2,7 @@
     config(
         engine=engine('ReplacingMergeTree(received_at)'),
         partition_by='toYYYYMM(dt)',
-        order_by=('dt', 'name', 'obj', 'obj_id', 'event_id'),
+        order_by='(dt, name, obj, obj_id, event_id)',
         incremental_strategy='append',
         on_schema_change='fail',
         query_settings={'max_partitions_per_insert_block': 0},
@@ -38,10 +38,11 @@ purchases as (
         amount,
         received_at
     from {{ ref('stg_site_arrivals') }}
-    where ({{ var('purchase') }})
-    {% if is_incremental() -%}
+    where
+        ({{ var('purchase') }})
+        {% if is_incremental() -%}
         and inserted_at >= (select since from unseen)
-    {%- endif %}
+        {%- endif %}
 
 )
 

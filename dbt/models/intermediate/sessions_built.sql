@@ -32,7 +32,7 @@
 -#}
 
 {%- set timeout = var('session_timeout_seconds') -%}
-{%- set reach = session_reach_days() -%}
+{%- set reach = days_reached(timeout) | int -%}
 {#- Added to a place or a time where the events with pages are to come first (or last). -#}
 {%- set far = 'toUInt64(1e18)' %}
 
@@ -147,7 +147,7 @@ parts_kept as (
                 if(empty(parts), [(started_at, ended_at, events, pages, revenue, entry_url, exit_url)], parts)
             ) as part
         from sessions_around
-    )
+    ) as unfolded
     -- Two runs at once may have left two sessions with the same part.
     order by built_at desc
     limit 1 by user_id, first_at
@@ -166,7 +166,7 @@ parts_known as (
 parts as (
 
     select * except (is_counted, is_counted_day)
-    from (select *, max(is_counted) over (partition by user_id, date) as is_counted_day from parts_known)
+    from (select *, max(is_counted) over (partition by user_id, date) as is_counted_day from parts_known) as marked
     where is_counted = is_counted_day
 
 ),

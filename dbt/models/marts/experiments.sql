@@ -88,10 +88,14 @@ all_variants as (
         multiIf(
             mapContains({{ experiment_controls() }}, experiment), toUInt64(variant != {{ experiment_controls() }}[experiment]),
             has({{ strings_literal(var('control_variants')) }}, variant),
-                indexOf({{ strings_literal(var('control_variants')) }}, variant),
+            indexOf({{ strings_literal(var('control_variants')) }}, variant),
             toUInt64({{ var('control_variants') | length + 1 }})
         ) as rank
-    from (select * from variants union all select * from unseen_variants) as every
+    from (
+        select * from variants
+        union all
+        select * from unseen_variants
+    ) as every
     group by experiment, variant
 
 ),
@@ -131,16 +135,20 @@ compared as (
         (conversions + control_conversions) / (users + control_users) as pooled_rate,
         sqrt(pooled_rate * (1 - pooled_rate) * (1 / users + 1 / control_users)) as pooled_error,
         log(conversion_rate / control_rate) as log_ratio,
-        sqrt((users - conversions) / users / conversions
-            + (control_users - control_conversions) / control_users / control_conversions) as log_ratio_error,
+        sqrt(
+            (users - conversions) / users / conversions
+            + (control_users - control_conversions) / control_users / control_conversions
+        ) as log_ratio_error,
 
         -- Revenue: Welch's t and its degrees of freedom.
         revenue_per_user - control_revenue_per_user as revenue_difference,
         revenue_error_squared + control_revenue_error_squared as revenue_difference_error_squared,
         sqrt(revenue_difference_error_squared) as revenue_difference_error,
         revenue_difference / revenue_difference_error as t,
-        1 / (pow(revenue_error_squared / revenue_difference_error_squared, 2) / (users - 1)
-            + pow(control_revenue_error_squared / revenue_difference_error_squared, 2) / (control_users - 1)) as df,
+        1 / (
+            pow(revenue_error_squared / revenue_difference_error_squared, 2) / (users - 1)
+            + pow(control_revenue_error_squared / revenue_difference_error_squared, 2) / (control_users - 1)
+        ) as df,
 
         -- The numbers of users.
         sumIf(pow(users - expected_users, 2) / expected_users, expected_users > 0) over (partition by experiment) as chi_square,
@@ -196,7 +204,7 @@ experiments as (
         {{ finite('(tested.revenue_difference + revenue_margin)') }} as revenue_difference_high,
         {{ finite('tested.revenue_p_value') }} as revenue_p_value,
         {{ of_control(finite('control_srm_p_value')) }} as srm_p_value,
-        ifNull(srm_p_value < {{ var('experiment_srm_below') }}, 0) as srm_detected,
+        coalesce(srm_p_value < {{ var('experiment_srm_below') }}, 0) as srm_detected,
         first_exposure,
         last_exposure
     from tested

@@ -27,7 +27,7 @@ funnel as (
     select
         date,
         step,
-        [{% for step in steps %}'{{ step.name }}'{{ ', ' if not loop.last }}{% endfor %}][step] as step_name,
+        {{ strings_literal(steps | map(attribute='name') | list) }}[step] as step_name,
         users,
         if(users_of_first = 0, null, users / users_of_first) as conversion_from_first,
         if(users_of_previous = 0, null, users / users_of_previous) as conversion_from_previous

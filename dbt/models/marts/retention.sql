@@ -17,13 +17,22 @@ first_days as (
 
 ),
 {% for period in periods %}
+{{ period.name }}_members as (
+
+    select
+        user_id,
+        {{ period.first }} as cohort
+    from first_days
+
+),
+
 {{ period.name }}_cohorts as (
 
     select
         '{{ period.name }}' as period,
-        {{ period.first }} as cohort,
+        cohort,
         count() as cohort_size
-    from first_days
+    from {{ period.name }}_members
     group by period, cohort
 
 ),
@@ -47,18 +56,19 @@ first_days as (
 
     select
         '{{ period.name }}' as period,
-        first_days.cohort as cohort,
+        members.cohort as cohort,
         toUInt16(intDiv({{ period.active }} - cohort, {{ period.days }})) as n,
         uniqExact(user_days.user_id) as users
     from {{ ref('user_days') }} as user_days
-    inner join (select user_id, {{ period.first }} as cohort from first_days) as first_days using (user_id)
+    inner join {{ period.name }}_members as members using (user_id)
     where {{ period.active }} > cohort and {{ period.active }} <= cohort + {{ period.last * period.days }}
     group by period, cohort, n
 
 ),
 {% endfor %}
 retention as (
-{% for period in periods %}
+
+    {% for period in periods -%}
     select
         calendar.period as period,
         calendar.cohort as cohort,
@@ -71,7 +81,7 @@ retention as (
     left join {{ period.name }}_returns as returns
         on returns.period = calendar.period and returns.cohort = calendar.cohort and returns.n = calendar.n
     {{ 'union all' if not loop.last }}
-{%- endfor %}
+    {% endfor %}
 )
 
 select * from retention
