@@ -202,7 +202,7 @@ mod tests {
         };
         check("", "is not a stack's state");
         check("{}", "is not a stack's state");
-        check(r#"{"version":2}"#, "is not a stack's state");
+        check(r#"{"version":3}"#, "is not a stack's state");
         check(r#"{"version":7,"else":true}"#, "another version of weir");
     }
 
