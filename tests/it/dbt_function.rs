@@ -13,7 +13,6 @@ use uuid::Uuid;
 
 use self::package::{Package, logged};
 use crate::process::{Service, checkout, scratch, setting, weir_ok};
-use crate::reading::stand_in;
 use crate::sql::Sql;
 use crate::stack::{Stack, event};
 
@@ -125,7 +124,6 @@ async fn a_scheduled_run_needs_no_semaphores() -> anyhow::Result<()> {
     lines.iter().try_for_each(ran_well)?;
     ensure!(package.files()? == before, "something was written into the package");
 
-    stand_in(&stack.sql()).await?;
     let answer = stack
         .get("activity", &format!("?from={today}&to={today}"), "application/json")
         .await?;

@@ -5,7 +5,6 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::reading::stand_in;
 use crate::stack::{Stack, event};
 
 #[tokio::test]
@@ -30,7 +29,6 @@ async fn one_post_becomes_a_row_and_a_daily_user() -> anyhow::Result<()> {
     ensure!(before.text().await?.contains("dbt"), "the answer says what to do");
 
     stack.weir(&["dbt"]).await?;
-    stand_in(&stack.sql()).await?;
     let query = format!("?from={today}&to={today}");
     let days: Value = stack.get("activity", &query, "application/json").await?.json().await?;
     ensure!(

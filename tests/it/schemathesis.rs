@@ -5,7 +5,6 @@ use anyhow::{Context as _, ensure};
 use tokio::process::Command;
 
 use crate::process::{PATIENCE, scratch, setting};
-use crate::reading::stand_in;
 use crate::stack::Stack;
 
 #[tokio::test]
@@ -15,7 +14,6 @@ async fn finds_nothing() -> anyhow::Result<()> {
     ensure!(events >= 500, "only {events} requests to /events");
     // Without their marts the others have nothing to answer from.
     stack.weir(&["dbt"]).await?;
-    stand_in(&stack.sql()).await?;
     for (name, least) in [
         ("activity", 50),
         ("sessions", 50),

@@ -147,19 +147,8 @@ fn grants_name_what_the_code_uses() -> anyhow::Result<()> {
 
 /// The tables that a mart's view reads.
 fn behind(mart: &str) -> anyhow::Result<Vec<String>> {
-    // Marts whose models are not there yet.
-    let promised: &[(&str, &[&str])] = &[
-        ("users_activity", &["users_activity_windows", "user_first_days"]),
-        ("sessions", &["sessions_built"]),
-        ("experiments", &["experiment_exposures", "purchases"]),
-        ("retention", &["user_first_days", "user_days"]),
-        ("funnel", &["funnel_days"]),
-    ];
-    let model = checkout().join(format!("dbt/models/marts/{mart}.sql"));
-    let view = std::fs::read_to_string(model).unwrap_or_default();
-    let named = view.split("ref('").skip(1).filter_map(|rest| rest.split('\'').next());
-    let promised = promised.iter().filter(|(name, _)| *name == mart);
-    let tables = named.chain(promised.flat_map(|(_, tables)| tables.iter().copied()));
+    let view = std::fs::read_to_string(checkout().join(format!("dbt/models/marts/{mart}.sql")))?;
+    let tables = view.split("ref('").skip(1).filter_map(|rest| rest.split('\'').next());
     Ok(tables.map(str::to_owned).collect())
 }
 

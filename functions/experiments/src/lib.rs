@@ -33,7 +33,7 @@ pub struct Row {
     /// `conversions` of `users`.
     pub conversion_rate: Number,
     /// What they spent.
-    pub revenue: f64,
+    pub revenue: Number,
     /// `revenue` for each of `users`.
     pub revenue_per_user: Number,
     /// How much larger the conversion rate is than the control's, in parts of that; null for the control.
@@ -62,10 +62,10 @@ pub struct Row {
     pub srm_p_value: Number,
     /// 1 when they are so unlikely that the experiment is broken, else 0.
     pub srm_detected: u8,
-    /// When the first user saw it.
-    pub first_exposure: Instant,
-    /// When the last user first saw it.
-    pub last_exposure: Instant,
+    /// When the first user saw it; null when none did.
+    pub first_exposure: Option<Instant>,
+    /// When the last user first saw it; null when none did.
+    pub last_exposure: Option<Instant>,
 }
 
 /// The JSON answer.

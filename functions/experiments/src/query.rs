@@ -9,7 +9,7 @@ use crate::Experiments;
 /// The mart's rows.
 const SELECT: &str = "SELECT toString(experiment) AS experiment, toString(variant) AS variant, toUInt8(is_control) AS is_control, \
                       toUInt64(users) AS users, toUInt64(switchers) AS switchers, toUInt64(conversions) AS conversions, \
-                      toNullable(toFloat64(conversion_rate)) AS conversion_rate, toFloat64(revenue) AS revenue, \
+                      toNullable(toFloat64(conversion_rate)) AS conversion_rate, toNullable(toFloat64(revenue)) AS revenue, \
                       toNullable(toFloat64(revenue_per_user)) AS revenue_per_user, \
                       toNullable(toFloat64(uplift)) AS uplift, \
                       toNullable(toFloat64(uplift_low)) AS uplift_low, \
@@ -23,7 +23,7 @@ const SELECT: &str = "SELECT toString(experiment) AS experiment, toString(varian
                       toNullable(toFloat64(revenue_difference_high)) AS revenue_difference_high, \
                       toNullable(toFloat64(revenue_p_value)) AS revenue_p_value, \
                       toNullable(toFloat64(srm_p_value)) AS srm_p_value, toUInt8(srm_detected) AS srm_detected, \
-                      first_exposure, last_exposure FROM experiments";
+                      toNullable(first_exposure) AS first_exposure, toNullable(last_exposure) AS last_exposure FROM experiments";
 
 /// Those of one experiment.
 const OF_ONE: &str = " WHERE experiment = {experiment: String}";

@@ -142,7 +142,7 @@ impl Documented for Experiments {
             switchers: 3,
             conversions: 100,
             conversion_rate: some(0.1),
-            revenue: 2000.0,
+            revenue: some(2000.0),
             revenue_per_user: some(2.0),
             uplift: none,
             uplift_low: none,
@@ -157,8 +157,8 @@ impl Documented for Experiments {
             revenue_p_value: none,
             srm_p_value: some(1.0),
             srm_detected: 0,
-            first_exposure: Instant::since_1970(TEN),
-            last_exposure: Instant::since_1970(TEN + 3_600),
+            first_exposure: Some(Instant::since_1970(TEN)),
+            last_exposure: Some(Instant::since_1970(TEN + 3_600)),
         };
         let green = experiments::Row {
             variant: "green".into(),
@@ -166,7 +166,7 @@ impl Documented for Experiments {
             switchers: 2,
             conversions: 125,
             conversion_rate: some(0.125),
-            revenue: 2500.0,
+            revenue: some(2500.0),
             revenue_per_user: some(2.5),
             uplift: some(0.25),
             uplift_low: some(-0.024),
