@@ -6,6 +6,7 @@ use serde_json::Value;
 use tokio::process::Command;
 
 use crate::process::{PATIENCE, Service, checkout, scratch, setting, weir_ok_set};
+use crate::sql::Sql;
 
 /// A program of the environment that computes the marts again, in the checkout.
 fn program(name: &str) -> Command {
@@ -118,6 +119,15 @@ async fn models_are_documented_and_drawn() -> anyhow::Result<()> {
     ensure!(models > 10, "{models} models");
     let manifest = target.join("manifest.json");
     ran(program("python").args(["docs/lineage.py", "--check", "--manifest", &manifest.to_string_lossy()])).await?;
-    weir_ok_set(dir.path(), &["dbt", "source", "freshness", to[0], to[1]], &set).await?;
+    // Nothing has arrived: that is an error, until something does.
+    let freshness = ["dbt", "source", "freshness", to[0], to[1]];
+    ensure!(
+        weir_ok_set(dir.path(), &freshness, &set).await.is_err(),
+        "fresh without an event"
+    );
+    let event =
+        "INSERT INTO analytics.events (dt, name, user_id, event_id) VALUES (now(), 'view', 1, generateUUIDv4())";
+    Sql::new(&server.url).run(event).await?;
+    weir_ok_set(dir.path(), &freshness, &set).await?;
     server.stop().await
 }
