@@ -16,7 +16,7 @@ raw_exposures as (
 -- Of those who were seen before these days nothing is asked.
 model_exposures as (
 
-    select experiment, user_id, variant, min(seen.exposed_at) as exposed_at
+    select experiment, user_id, variant, min(seen.exposed_at) as exposed_at, count() as times
     from {{ ref('experiment_exposures') }} as seen
     where (experiment, user_id) in (select experiment, user_id from raw_exposures)
     group by experiment, user_id, variant
@@ -32,5 +32,4 @@ select
 from raw_exposures as raw
 left join model_exposures as model
     on model.experiment = raw.experiment and model.user_id = raw.user_id and model.variant = raw.variant
--- 1970 when there is none.
-where model.exposed_at > raw.exposed_at or toUnixTimestamp(model.exposed_at) = 0
+where model.times = 0 or model.exposed_at > raw.exposed_at

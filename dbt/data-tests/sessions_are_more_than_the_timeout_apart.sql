@@ -22,4 +22,4 @@ neighbours as (
 )
 
 select * from neighbours
-where started_at <= ended_before + {{ var('session_timeout_seconds') }}
+where toUnixTimestamp(started_at) <= toUnixTimestamp(ended_before) + {{ var('session_timeout_seconds') }}

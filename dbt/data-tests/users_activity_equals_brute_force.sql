@@ -14,20 +14,24 @@ raw_days as (
         groupUniqArray(user_id) as ids,
         sipHash64(date, count(), groupBitXor(sipHash64(event_id, user_id))) as fingerprint
     from {{ ref('stg_site_events') }}
-    where date >= {{ tested_from() }} - 30
+    where date >= {{ tested_from() }} - 30 and date < {{ tested_from() }} + {{ var('test_days') }}
     group by date
 
 ),
 
--- Each day once for every day whose numbers it is in, that many days later.
+-- Each day once for every tested day whose numbers it is in, that many days later.
 spread as (
 
     select
-        date + later as date,
-        arrayJoin(range(31)) as later,
+        raw_days.date + later as date,
+        later,
         ids,
         fingerprint
     from raw_days
+    array join arrayFilter(
+        n -> raw_days.date + n >= {{ tested_from() }} and raw_days.date + n < {{ tested_from() }} + {{ var('test_days') }},
+        range(31)
+    ) as later
 
 ),
 
@@ -41,7 +45,6 @@ brute_force as (
         length(arrayIntersect(groupUniqArrayArrayIf(ids, later = 0), groupUniqArrayArrayIf(ids, later > 0))) as returning_users,
         groupBitXor(fingerprint) as fingerprint
     from spread
-    where date >= {{ tested_from() }}
     group by date
 
 ),

@@ -5,7 +5,6 @@
         engine=engine('AggregatingMergeTree'),
         order_by='(experiment, user_id, variant)',
         incremental_strategy='append',
-        on_schema_change='fail',
     )
 }}
 

@@ -4,9 +4,8 @@
         engine=engine('ReplacingMergeTree(built_at, is_deleted)'),
         partition_by='toYYYYMM(date)',
         order_by='(date, user_id, started_at)',
-        indexes=[{'name': 'days_bloom', 'definition': 'days TYPE bloom_filter(0.001) GRANULARITY 1'}],
+        indexes=[{'name': 'if not exists days_bloom', 'definition': 'days TYPE bloom_filter(0.001) GRANULARITY 1'}],
         incremental_strategy='append',
-        on_schema_change='fail',
         query_settings={
             'max_partitions_per_insert_block': 0,
             'max_bytes_before_external_group_by': 2000000000,
@@ -88,7 +87,8 @@ events_spaced as (
     select
         *,
         row_number() over user_day as place,
-        dt > lagInFrame(dt) over user_day + {{ timeout }} as begins
+        -- In seconds: a time that late in 2106 and the timeout are more than a time holds.
+        toUnixTimestamp(dt) > toUnixTimestamp(lagInFrame(dt) over user_day) + {{ timeout }} as begins
     from events
     window user_day as (
         partition by user_id, date order by dt, event_id, url rows between unbounded preceding and current row
@@ -185,9 +185,9 @@ parts_spaced as (
 
     select
         *,
-        first_at > max(last_at) over (
+        toUnixTimestamp(first_at) > toUnixTimestamp(max(last_at) over (
             partition by user_id order by first_at rows between unbounded preceding and 1 preceding
-        ) + {{ timeout }} as begins
+        )) + {{ timeout }} as begins
     from parts
 
 ),

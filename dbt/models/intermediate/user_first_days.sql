@@ -6,7 +6,6 @@
         order_by='user_id',
         settings={'index_granularity': 1024},
         incremental_strategy='append',
-        on_schema_change='fail',
     )
 }}
 

@@ -5,7 +5,6 @@
         partition_by='toYYYYMM(date)',
         order_by='date',
         incremental_strategy='append',
-        on_schema_change='fail',
         query_settings={'max_partitions_per_insert_block': 0},
     )
 }}

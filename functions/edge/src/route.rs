@@ -16,16 +16,18 @@ pub(crate) fn path_of(uri: &http::Uri) -> Option<String> {
     }
 }
 
-/// A query parameter's last value, `+` and percent-escapes resolved.
+/// A query parameter's last value, `+` and percent-escapes resolved. One whose escapes do not give UTF-8 counts as not sent.
 pub fn query(request: &Request, name: &str) -> Option<String> {
-    let query = request.uri().query()?;
-    query
-        .split('&')
-        .filter_map(|pair| {
-            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-            (unescape(&key.replace('+', " "))? == name).then(|| unescape(&value.replace('+', " ")))?
-        })
-        .next_back()
+    parameter(request, name)?.ok()
+}
+
+/// As [`query`]; the error is what was sent when its escapes do not give UTF-8.
+pub fn parameter(request: &Request, name: &str) -> Option<Result<String, String>> {
+    let pairs = request.uri().query()?.split('&');
+    let (_, value) = pairs
+        .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+        .rfind(|(key, _)| unescape(&key.replace('+', " ")).as_deref() == Some(name))?;
+    Some(unescape(&value.replace('+', " ")).ok_or_else(|| value.to_owned()))
 }
 
 fn unescape(text: &str) -> Option<String> {
@@ -76,6 +78,9 @@ mod tests {
         assert_eq!(query(&request, "to").as_deref(), Some("y z"));
         assert_eq!(query(&request, "flag").as_deref(), Some(""));
         assert_eq!(query(&request, "bad"), None);
+        assert_eq!(parameter(&request, "bad"), Some(Err("%f".to_owned())));
+        assert_eq!(parameter(&get("/a?x=%f&x=1"), "x"), Some(Ok("1".to_owned())));
+        assert_eq!(parameter(&get("/a?x=1&x=%ff"), "x"), Some(Err("%ff".to_owned())));
         assert_eq!(query(&request, "none"), None);
     }
 }

@@ -15,9 +15,8 @@ async fn variant() -> Fake<Experiments> {
     let mut kinds = ["Nullable(Float64)"; 24];
     kinds[..2].fill("String");
     kinds[3..6].fill("UInt64");
-    kinds[7] = "Float64";
     (kinds[2], kinds[21]) = ("UInt8", "UInt8");
-    kinds[22..].fill("DateTime('UTC')");
+    kinds[22..].fill("Nullable(DateTime('UTC'))");
     let mut columns = [("", ""); 24];
     for (at, column) in columns.iter_mut().enumerate() {
         *column = (Experiments::COLUMNS[at], kinds[at]);
@@ -28,10 +27,10 @@ async fn variant() -> Fake<Experiments> {
         2 | 21 => Cell::U8(0),
         3..6 => Cell::U64(at as u64),
         6 => Cell::Some(0.5),
-        7 => Cell::F64(12.25),
+        7 => Cell::Some(12.25),
         9 => Cell::Some(f64::INFINITY),
         10 => Cell::Some(f64::NAN),
-        22 | 23 => Cell::U32(1_795_428_000),
+        22 | 23 => Cell::SomeU32(1_795_428_000),
         _ => Cell::Null,
     };
     Fake::answering(200, fake::rows(columns, &[std::array::from_fn(cell)])).await

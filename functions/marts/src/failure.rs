@@ -16,6 +16,9 @@ const UNKNOWN_IDENTIFIER: u32 = 47;
 const UNKNOWN_TABLE: u32 = 60;
 const UNKNOWN_DATABASE: u32 = 81;
 
+/// ClickHouse's exception for a query that took longer than it may.
+const TIMEOUT_EXCEEDED: u32 = 159;
+
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -69,6 +72,7 @@ impl Error {
             Error::Warehouse(error) => match error {
                 WarehouseError::Unreachable(_) => WAREHOUSE_UNREACHABLE,
                 WarehouseError::TimedOut(_) => WAREHOUSE_TIMEOUT,
+                WarehouseError::Refused { .. } if error.exception() == Some(TIMEOUT_EXCEEDED) => WAREHOUSE_TIMEOUT,
                 WarehouseError::Refused { .. } => WAREHOUSE_REFUSED,
                 WarehouseError::Garbled(_) => WAREHOUSE_GARBLED,
             },

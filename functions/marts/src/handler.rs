@@ -1,6 +1,7 @@
 //! From a request to the rows.
 
 use std::io::{self, Write};
+use std::time::Duration;
 
 use edge::clickhouse::within;
 use edge::{Body, Request, Response, deadline, route};
@@ -13,7 +14,8 @@ use crate::failure::Error;
 use crate::format::{self, Format};
 use crate::parameters::Parameters;
 
-/// Most bytes of rows in an answer: a function URL returns 6 MB, headers and all. CSV is always shorter than JSON.
+/// Most bytes of rows in an answer, as Lambda carries them: there the body is a JSON string, and all of it may have 6 MB. CSV is always
+/// shorter than JSON.
 pub const MAX_ANSWER_BYTES: usize = 5 * 1024 * 1024;
 
 /// What the next page is asked for with, also beside CSV.
@@ -41,7 +43,7 @@ pub(crate) async fn handle<M: Read>(context: &Context<M>, request: Request) -> R
     let question = parameters.finish(question).map_err(Error::Invalid)?;
 
     let limit = deadline::remaining(&request, now);
-    let page = within(limit, read(context, &question))
+    let page = within(limit, read(context, &question, limit))
         .await
         .map_err(|error| Error::of(error, M::TABLE))?;
     let next = match page.rows.last().filter(|_| page.more) {
@@ -62,8 +64,16 @@ pub(crate) async fn handle<M: Read>(context: &Context<M>, request: Request) -> R
 }
 
 /// Reads rows until a page is full, or the answer.
-async fn read<M: Read>(context: &Context<M>, question: &M::Question) -> clickhouse::error::Result<Page<M::Row>> {
-    let mut cursor = M::query(&context.clickhouse, question).fetch::<M::Row>()?;
+async fn read<M: Read>(
+    context: &Context<M>,
+    question: &M::Question,
+    limit: Duration,
+) -> clickhouse::error::Result<Page<M::Row>> {
+    // ClickHouse does not notice that nobody waits any more. A second later, so that it is the reader's end that comes first.
+    let seconds = (limit.as_secs() + 1).to_string();
+    let mut cursor = M::query(&context.clickhouse, question)
+        .with_setting("max_execution_time", seconds)
+        .fetch::<M::Row>()?;
     let most = M::page(question);
     let (mut rows, mut bytes) = (Vec::new(), 0);
     while let Some(row) = cursor.next().await? {
@@ -78,7 +88,7 @@ async fn read<M: Read>(context: &Context<M>, question: &M::Question) -> clickhou
     Ok(Page { rows, more: false })
 }
 
-/// The bytes of a row as JSON, and of what stands between rows.
+/// The bytes of a row as JSON in a JSON string, and of what stands between rows.
 fn size(row: &impl Serialize) -> usize {
     let mut counter = Counter(1);
     // A row that cannot be written is seen when the answer is.
@@ -90,7 +100,8 @@ struct Counter(usize);
 
 impl Write for Counter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0 += bytes.len();
+        let escaped = bytes.iter().filter(|byte| matches!(byte, b'"' | b'\\'));
+        self.0 += bytes.len() + escaped.count();
         Ok(bytes.len())
     }
 

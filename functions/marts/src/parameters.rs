@@ -67,9 +67,21 @@ impl<'a> Parameters<'a> {
         self.parsed(name, one_of).unwrap_or(default)
     }
 
+    /// Whether a parameter is given, right or wrong.
+    pub fn has(&self, name: &'static str) -> bool {
+        route::parameter(self.request, name).is_some()
+    }
+
     /// Any text, when one is given.
-    pub fn text(&self, name: &'static str) -> Option<String> {
-        route::query(self.request, name)
+    pub fn text(&mut self, name: &'static str) -> Option<String> {
+        match route::parameter(self.request, name)? {
+            Ok(text) => Some(text),
+            Err(input) => {
+                let msg = "Input should be percent-encoded UTF-8".to_owned();
+                self.wrong(name, ("string_unicode", msg), input);
+                None
+            }
+        }
     }
 
     /// What `parse` makes of a parameter, when it is given.
@@ -77,16 +89,16 @@ impl<'a> Parameters<'a> {
         let text = self.text(name)?;
         match parse(&text) {
             Ok(value) => Some(value),
-            Err((kind, msg)) => {
-                self.wrong.push(Wrong {
-                    kind,
-                    loc: ["query", name],
-                    msg,
-                    input: text,
-                });
+            Err(reason) => {
+                self.wrong(name, reason, text);
                 None
             }
         }
+    }
+
+    fn wrong(&mut self, name: &'static str, (kind, msg): Reason, input: String) {
+        let loc = ["query", name];
+        self.wrong.push(Wrong { kind, loc, msg, input });
     }
 
     /// What was read, or everything that was wrong.
@@ -212,5 +224,7 @@ mod tests {
         assert_eq!(choice("period=day&other=1"), Ok(1));
         assert_eq!(choice("period=Day"), Err(vec![("literal_error", "period")]));
         assert_eq!(read("a=%7b%27", |it| it.text("a")), Ok(Some("{'".to_owned())));
+        assert_eq!(read("a=gr%F6n", |it| it.text("a")), Err(vec![("string_unicode", "a")]));
+        assert_eq!(choice("period=day%"), Err(vec![("string_unicode", "period")]));
     }
 }

@@ -37,6 +37,12 @@ impl Instant {
         Instant(seconds)
     }
 
+    /// The day that it is in.
+    pub const fn day(self) -> Day {
+        // 49,710 at most.
+        Day((self.0 / 86_400) as u16)
+    }
+
     /// The seconds since 1970 began.
     pub const fn seconds(self) -> u32 {
         self.0

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use marts::parameters::Reason;
+use marts::{Day, Instant};
 
 use crate::Row;
 
@@ -23,6 +24,11 @@ impl Cursor {
             started_at: row.started_at.seconds(),
             user_id: row.user_id,
         }
+    }
+
+    /// The day on which it started, UTC.
+    pub fn day(self) -> Day {
+        Instant::since_1970(self.started_at).day()
     }
 
     /// Reads what was written.

@@ -3,7 +3,7 @@
 //! With the feature `serve`, which is on by default, it is the function. Without it, it is what others may know of the function,
 //! and brings no client of ClickHouse.
 
-use marts::{Day, Instant, Mart, Parameters, Range};
+use marts::{Day, Instant, Mart, Number, Parameters, Range};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -61,8 +61,8 @@ pub struct Row {
     pub entry_url: String,
     /// The last page; of a session without pages, that of the last event.
     pub exit_url: String,
-    /// The amounts of its events, added up.
-    pub revenue: f64,
+    /// The amounts of its events, added up; null when that is more than a number holds.
+    pub revenue: Number,
 }
 
 /// The JSON answer.
@@ -97,11 +97,21 @@ impl Mart for Sessions {
     type Answer<'a> = Answer<'a>;
 
     fn question(parameters: &mut Parameters<'_>) -> Question {
+        let mut days = parameters.range();
+        let user_id = parameters.integer("user_id", 0..=u64::MAX);
+        let limit = parameters.integer("limit", 1..=MAX_LIMIT).unwrap_or(DEFAULT_LIMIT);
+        let after = parameters.parsed("after", Cursor::parse);
+        // Where the range is the last thirty days, it may begin a day later by now than for the page before.
+        if let Some(after) = after
+            && !parameters.has("from")
+        {
+            days.from = days.from.min(after.day().date());
+        }
         Question {
-            days: parameters.range(),
-            user_id: parameters.integer("user_id", 0..=u64::MAX),
-            limit: parameters.integer("limit", 1..=MAX_LIMIT).unwrap_or(DEFAULT_LIMIT),
-            after: parameters.parsed("after", Cursor::parse),
+            days,
+            user_id,
+            limit,
+            after,
         }
     }
 

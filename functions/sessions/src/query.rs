@@ -9,7 +9,7 @@ use crate::{Question, Sessions};
 /// The mart's rows.
 const SELECT: &str = "SELECT toString(session_id) AS session_id, user_id, date, started_at, ended_at, \
                       toUInt32(duration_seconds) AS duration_seconds, toUInt64(events) AS events, toUInt64(pages) AS pages, \
-                      toString(entry_url) AS entry_url, toString(exit_url) AS exit_url, toFloat64(revenue) AS revenue \
+                      toString(entry_url) AS entry_url, toString(exit_url) AS exit_url, toNullable(toFloat64(revenue)) AS revenue \
                       FROM sessions WHERE date BETWEEN {from: Date} AND {to: Date}";
 
 /// Those of one user.

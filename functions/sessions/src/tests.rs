@@ -23,7 +23,7 @@ async fn sessions(users: u64) -> Fake<Sessions> {
         ("pages", "UInt64"),
         ("entry_url", "String"),
         ("exit_url", "String"),
-        ("revenue", "Float64"),
+        ("revenue", "Nullable(Float64)"),
     ];
     let session = |user| {
         [
@@ -37,7 +37,7 @@ async fn sessions(users: u64) -> Fake<Sessions> {
             Cell::U64(2),
             Cell::Text("http://a/"),
             Cell::Text("http://a/b"),
-            Cell::F64(9.5),
+            Cell::Some(9.5),
         ]
     };
     Fake::answering(200, fake::rows(columns, &(1..=users).map(session).collect::<Vec<_>>())).await
@@ -81,6 +81,10 @@ async fn pages_follow_one_another() {
     assert!(body.ends_with("\"next\":\"6b040ea00000000000000002\"}"), "{body}");
     let asked = ["after_time", "after_user"].map(|name| fake.parameter(name).unwrap_or_default());
     assert_eq!(asked, ["1795428000", "2"]);
+    // The thirty days began before midnight.
+    fake.read("/sessions?after=6ada00000000000000000002", "").await;
+    let asked = ["from", "after_time"].map(|name| fake.parameter(name).unwrap_or_default());
+    assert_eq!(asked, ["2026-10-22", "1792671744"]);
     assert!(!fake.asked().contains("{user_id"), "{}", fake.asked());
 }
 

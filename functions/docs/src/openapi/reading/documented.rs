@@ -24,8 +24,8 @@ pub(in crate::openapi) trait Documented: Mart {
     const SUMMARY: &'static str;
     /// What it gives.
     const DESCRIPTION: &'static str;
-    /// Parameters that are wrong; `None` where none can be.
-    const WRONG: Option<&'static str> = Some("from=23.11.2026");
+    /// Parameters that are wrong.
+    const WRONG: &'static str = "from=23.11.2026";
 
     /// The parameters.
     fn parameters() -> Vec<Value>;
@@ -73,7 +73,7 @@ impl Documented for Sessions {
     const DESCRIPTION: &'static str = "One entry a session, by when it started, then by user. A session is a user's events without a long \
         pause between them. When there are more than `limit`, or more than an answer holds, `next` (with CSV the header `X-Next-After`) \
         is what `after` has to be for the next page; the other parameters stay as they are.";
-    const WRONG: Option<&'static str> = Some("from=23.11.2026&limit=0");
+    const WRONG: &'static str = "from=23.11.2026&limit=0";
 
     fn parameters() -> Vec<Value> {
         let mut all = Vec::from(range(
@@ -112,7 +112,7 @@ impl Documented for Sessions {
             pages: 3,
             entry_url: "https://shop.example/".into(),
             exit_url: "https://shop.example/paid".into(),
-            revenue: 19.5,
+            revenue: Number(Some(19.5)),
         }]
     }
 }
@@ -123,8 +123,8 @@ impl Documented for Experiments {
     const DESCRIPTION: &'static str = "One entry a variant, the control of each experiment first. A user belongs to the variant that they saw \
         first, and counts as a conversion when they bought something after that. The others are compared with the control; what is not \
         defined is null.";
-    // Any text may be a name.
-    const WRONG: Option<&'static str> = None;
+    // Any text may be a name, but no bytes.
+    const WRONG: &'static str = "experiment=%ff";
 
     fn parameters() -> Vec<Value> {
         let schema = json!({ "type": "string" });
@@ -189,8 +189,9 @@ impl Documented for Retention {
     const OPERATION: &'static str = "readRetention";
     const SUMMARY: &'static str = "How many of a cohort came back";
     const DESCRIPTION: &'static str = "One entry a cohort and period: of the users whose first active day, or week, was the cohort's, how many \
-        were active in the n-th day, or week, after it. Periods that have not begun have none.";
-    const WRONG: Option<&'static str> = Some("period=month");
+        were active in the n-th day, or week, after it. Periods that have not begun have none, nor have those after the thirtieth day or the \
+        twelfth week, unless dbt's vars say otherwise.";
+    const WRONG: &'static str = "period=month";
 
     fn parameters() -> Vec<Value> {
         let [default, other] = retention::PERIODS;
@@ -221,7 +222,7 @@ impl Documented for Funnel {
     const SUMMARY: &'static str = "How far people get from a view to a purchase";
     const DESCRIPTION: &'static str = "One entry a day and step: how many users whose way began on that day got to the step. With `total`, \
         one entry a step, the days added up.";
-    const WRONG: Option<&'static str> = Some("total=maybe");
+    const WRONG: &'static str = "total=maybe";
 
     fn parameters() -> Vec<Value> {
         let total = json!({ "type": "boolean", "default": false });

@@ -21,6 +21,7 @@ pub(crate) enum Cell {
     F64(f64),
     Null,
     Some(f64),
+    SomeU32(u32),
     Text(&'static str),
 }
 
@@ -42,6 +43,10 @@ pub(crate) fn rows<const N: usize>(columns: [(&str, &str); N], rows: &[[Cell; N]
             Cell::F64(number) => out.extend(number.to_le_bytes()),
             Cell::Null => out.push(1),
             Cell::Some(number) => {
+                out.push(0);
+                out.extend(number.to_le_bytes());
+            }
+            Cell::SomeU32(number) => {
                 out.push(0);
                 out.extend(number.to_le_bytes());
             }
