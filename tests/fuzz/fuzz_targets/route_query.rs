@@ -25,11 +25,11 @@ fuzz_target!(|text: &str| {
     let Some(query) = uri.query() else { return };
     let pairs: Vec<_> = query.split('&').filter_map(pair).collect();
     for (key, _) in &pairs {
-        let last = pairs
-            .iter()
-            .rev()
-            .find_map(|(other, value)| value.as_ref().filter(|_| other == key));
+        let last = pairs.iter().rfind(|(other, _)| other == key);
+        let last = last.and_then(|(_, value)| value.as_ref());
         assert_eq!(route::query(&request, key).as_ref(), last, "{key:?}");
+        let sent = route::parameter(&request, key);
+        assert_eq!(sent.and_then(Result::ok).as_ref(), last, "{key:?}");
     }
 });
 
