@@ -108,8 +108,13 @@ fn problem_of(headers: &HeaderMap, body: &[u8], request_id: &Uuid) -> Option<&'s
     if headers.contains_key(header::CONTENT_ENCODING) {
         return Some("has a content-encoding");
     }
+    let unreadable = Some("is not recognized as valid JSON or has unexpected fields");
+    // serde would take an array of the fields, too.
+    if !body.trim_ascii_start().starts_with(b"{") {
+        return unreadable;
+    }
     let Ok(answer) = serde_json::from_slice::<Answer>(body) else {
-        return Some("is not recognized as valid JSON or has unexpected fields");
+        return unreadable;
     };
     if answer.request_id != request_id.to_string() {
         return Some("has another requestId");
@@ -155,6 +160,7 @@ mod tests {
         let refused = Some(("HttpEndpoint.DestinationException", false));
         check(200, &json, &good, None);
         check(200, &[("content-type", "Application/JSON")], &good, None);
+        check(200, &json, &format!(" \n{good}"), None);
         check(
             200,
             &json,
@@ -162,6 +168,7 @@ mod tests {
             None,
         );
         check(200, &[], &good, invalid);
+        check(200, &json, &format!("[\"{ID}\",1578090903599]"), invalid);
         check(
             200,
             &[("content-type", "application/json; charset=utf-8")],
