@@ -151,6 +151,7 @@ class Proof:
         for run in runs:
             run.begin("run")
         for piece in range(1, PIECES):
+            # Spreads what arrives over the runs' time; nothing is awaited by it.
             time.sleep(3)
             self.arrivals.arrive(self.args.portions, piece)
         self.say("two runs at once: " + " and ".join(f"{run.end():.0f} s" for run in runs))
