@@ -34,6 +34,7 @@ mod interrupted;
 mod lambda;
 mod loader;
 mod marts;
+mod metrics;
 mod pipeline;
 mod quarantine;
 mod reading;
