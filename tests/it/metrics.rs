@@ -40,7 +40,8 @@ pub fn samples(text: &str) -> anyhow::Result<BTreeMap<String, f64>> {
     Ok(samples)
 }
 
-async fn scrape(url: &str) -> anyhow::Result<BTreeMap<String, f64>> {
+/// What `GET /metrics` answers, which must be valid.
+pub async fn scrape(url: &str) -> anyhow::Result<BTreeMap<String, f64>> {
     let answer = http().get(url).send().await?;
     ensure!(answer.status() == StatusCode::OK, "{}", answer.status());
     ensure!(
