@@ -52,7 +52,14 @@ async fn the_definitions_are_right() -> anyhow::Result<()> {
 async fn the_marts_are_what_their_definitions_say() -> anyhow::Result<()> {
     let printed = ran(program("python").args(["tests/clients/marts/traffic.py", "--build"])).await?;
     ensure!(printed.trim_end().ends_with("\n0 differences"), "{printed}");
-    for mart in ["users_activity", "sessions", "experiments", "retention", "funnel"] {
+    for mart in [
+        "users_activity",
+        "sessions",
+        "experiments",
+        "retention",
+        "funnel",
+        "pages",
+    ] {
         let compared = printed.lines().filter(|line| line.trim_start().starts_with(mart));
         ensure!(compared.count() == 3, "{mart} was not compared three times: {printed}");
     }

@@ -47,8 +47,9 @@ MARTS = {
         "date": "date", "step": "number", "step_name": "text", "users": "number", "conversion_from_first": "real",
         "conversion_from_previous": "real",
     },
+    "pages": {"date": "date", "page": "text", "views": "number", "users": "number"},
 }
-KEYS = {"users_activity": 1, "sessions": 2, "experiments": 2, "retention": 3, "funnel": 2}
+KEYS = {"users_activity": 1, "sessions": 2, "experiments": 2, "retention": 3, "funnel": 2, "pages": 2}
 TOLERANCES = {"real": (1e-9, 1e-12), "money": (1e-9, 2e-6), "statistic": (1e-6, 1e-9)}
 READ = {"date": "toUInt16({})", "time": "toUnixTimestamp({})", "text": "toString({})"}
 

@@ -15,6 +15,7 @@ RETENTION_DAYS = 30
 RETENTION_WEEKS = 12
 FUNNEL_WINDOW = 86_400
 FUNNEL_STEPS = ("view", "add_to_cart", "checkout", "paid")
+PAGE_CHARACTERS = 512
 CONTROL_VARIANTS = ("control", "default", "a")
 CONFIDENCE = 0.95
 SRM_BELOW = 0.001
@@ -278,6 +279,33 @@ def funnel(events, today):
                 number / numbers[0] if numbers[0] else np.nan, number / before if before else np.nan,
             ))
     return columns(("date", "step", "step_name", "users", "conversion_from_first", "conversion_from_previous"), rows)
+
+
+def page_of(url):
+    """Host and path, character by character: what comes first ends what came before it."""
+    scheme = next((scheme for scheme in ("https:", "http:") if url[: len(scheme)].lower() == scheme), "")
+    rest = url[len(scheme):].lstrip("/")
+    end = next((place for place, character in enumerate(rest) if character in "?#"), len(rest))
+    host, slash, path = rest[:end].partition("/")
+    host = "".join(chr(ord(c) + 32) if "A" <= c <= "Z" else c for c in host.rpartition("@")[2])
+    for port in (":443" if scheme == "https:" else ":80", ":"):
+        if host.endswith(port):
+            host = host[: -len(port)]
+            break
+    return f"{host}/{path}"[:PAGE_CHARACTERS]
+
+
+def pages(events, today):
+    views, users = {}, {}
+    page_of_code = [page_of(url) for url in events.words["url"]]
+    seen = events.take(is_page_view(events))
+    ids = zip(seen.id_high.tolist(), seen.id_low.tolist())
+    for day, url, user, id in zip(seen.day.tolist(), seen.url.tolist(), seen.user_id.tolist(), ids):
+        key = day, page_of_code[url]
+        views.setdefault(key, set()).add(id)
+        users.setdefault(key, set()).add(user)
+    rows = [(*key, len(views[key]), len(users[key])) for key in sorted(views)]
+    return columns(("date", "page", "views", "users"), rows)
 
 
 def columns(names, rows):

@@ -18,6 +18,16 @@ PAY = ("pay", "order", "1")
 OTHER = ("click", "url", "main")
 STEPS = (VIEW, CART, CHECKOUT, PAY)
 
+ADDRESSES = (
+    "http://shop.example/cart", "https://shop.example/cart?a=1", "https://shop.example/cart#b", "HTTPS://SHOP.example:443/cart?a#b",
+    "http://SHOP.example:80/cart", "https://user:secret@shop.example/cart", "https://shop.example/cart/", "https://shop.example/Cart",
+    "https://shop.example:80/cart", "http://shop.example:443/cart", "http://shop.example:8080/cart", "https://shop.example",
+    "https://shop.example/?/cart", "https://shop.example?@other/cart", "https://shop.example#?/cart", "http://[::80]:80/cart",
+    "http://[::80]/cart", "https://xn--e1afmkfd.xn--p1ai/%D0%BF", "https://пример.рф/п", f"https://shop.example/{'a' * 499}/",
+    f"https://shop.example/{'a' * 499}/b", f"https://shop.example/{'a' * 498}", f"https://shop.example/{'é' * 2_000}",
+    "http:user:secret@shop.example/cart", "https://shop.example/@user/cart", "https://shop.example//cart", "cart", "",
+)
+
 
 class Rows:
     """Collects rows with the portions in which they arrive."""
@@ -30,8 +40,9 @@ class Rows:
     def id(self):
         return str(uuid.UUID(int=self.random.getrandbits(128), version=4))
 
-    def add(self, portion, user, dt, what, url="https://shop.example/", amount=0.0, exp=None, id=None, received=None):
-        """False when it would be a copy of another user's event, which no client may send."""
+    def add(self, portion, user, dt, what, url="https://shop.example/", amount=0.0, exp=None, id=None, received=None, moved=None):
+        """False when it would be a copy of another user's event, which no client may send. `moved` is the address of a copy that
+        has another than the event's; it has its own `received`."""
         name, obj, obj_id = what
         id = id or self.id()
         key = (dt, name, obj, obj_id, id)
@@ -40,7 +51,7 @@ class Rows:
             return False
         received = dt * 1_000 + 250 if received is None else received
         self.rows.append((portion, {
-            "dt": dt, "name": name, "user_id": user, "url": url, "obj": obj, "obj_id": obj_id, "product_id": 0,
+            "dt": dt, "name": name, "user_id": user, "url": moved or url, "obj": obj, "obj_id": obj_id, "product_id": 0,
             "amount": amount, "exp": exp or {}, "event_id": id, "received_at": moment(received),
         }))
         return True
@@ -90,6 +101,23 @@ def handmade(rows, today, days, portions):
     for portion, shift, what in ((0, 0, VIEW), (last, 1, VIEW), (1, 0, CART), (last, 0, PAY), (1, DAY, VIEW), (last, -DAY, OTHER)):
         rows.add(portion, who, midnight + shift, what, id=id, url=f"https://shop.example/{shift}")
     rows.add(last, next_user(), midnight + 5, VIEW, id=id)
+
+    # Addresses of one page, and of pages that look alike.
+    for place, url in enumerate(ADDRESSES):
+        for again in range(3):
+            rows.add((place + again) % portions, next_user(), midnight + again * 43_200, VIEW, url=url)
+            rows.add(last, user, midnight + again * 43_200, (CART, OTHER)[again % 2], url=url)
+    # A page that a copy takes its only view from, and one that gets it so; the elder copy comes last, or first, or both at once;
+    # and one that comes back.
+    for place, order in enumerate(((0, last), (last, 0), (1, 1), (0, 1, last), (last, 1, 0))):
+        who, id = next_user(), rows.id()
+        for number, portion in enumerate(order):
+            page = f"https://shop.example/moved/{place}/{number % 2}"
+            rows.add(portion, who, midnight + 77, VIEW, id=id, received=midnight * 1_000 + number, moved=page)
+    # A new user of a page without a new view: an id used again.
+    id = rows.id()
+    for number, portion in enumerate((0, 1, last)):
+        rows.add(portion, next_user(), midnight + 80 + number, VIEW, id=id, url="https://shop.example/users")
 
     # One user in two variants: the earlier exposure comes later; in one second; and purchases around the exposure.
     for portion, early, late in ((last, "b", "a"), (0, "a", "b"), (last, "a", "a")):
@@ -192,6 +220,12 @@ def sparse(rows, today, days, portions, batches):
         case((0, after, VIEW, {"nasty": "b"}), (late, midnight, VIEW, {"nasty": "a"}))
         case((0, midnight + 2, PAY), (0, after, VIEW, {"nasty": "b"}), (late, midnight + 1, VIEW, {"nasty": "b"}))
         case((0, before, VIEW, {"nasty": "b"}), (late, midnight, PAY))
+        # A page loses its only view to another one of the same day, by a copy: nothing else comes for either.
+        user += 1
+        id = rows.id()
+        for portion, received, page in ((0, 0, "left"), (late, 5_000, "found")):
+            url = f"https://shop.example/{page}/{batch}"
+            rows.add(portion, user, midnight + 8, VIEW, id=id, received=midnight * 1_000 + received, moved=url)
         # Nothing but a copy.
         user += 1
         id = rows.id()

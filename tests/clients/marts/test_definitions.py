@@ -73,7 +73,7 @@ class Activity(unittest.TestCase):
         self.assertEqual(found[day("2026-02-03")], (0, 3, 3, 0.0, 0, 0, 0))
 
     def test_no_events_no_rows(self):
-        for mart in ("users_activity", "sessions", "experiments", "retention", "funnel"):
+        for mart in ("users_activity", "sessions", "experiments", "retention", "funnel", "pages"):
             self.assertEqual(set(map(len, (c for n, c in getattr(definitions, mart)(events(), 20_000).items() if n[0] != "_"))), {0})
 
 
@@ -224,6 +224,48 @@ class Funnel(unittest.TestCase):
         ), 0)
         text = [[str(value) for value in row] for row in rows(mart, "step_name", "conversion_from_first", "conversion_from_previous")]
         self.assertEqual(text, [["view", "1.0", "nan"], ["add_to_cart", "0.5", "0.5"], ["checkout", "0.0", "0.0"], ["paid", "0.0", "nan"]])
+
+
+class Pages(unittest.TestCase):
+    def test_a_page_is_host_and_path(self):
+        for url, page in {
+            "http://shop.example/a/b?c=1": "shop.example/a/b", "https://shop.example/a/b#c": "shop.example/a/b",
+            "https://shop.example/a/b/": "shop.example/a/b/", "https://shop.example": "shop.example/",
+            "https://shop.example?a/b@c": "shop.example/", "https://shop.example#a?b": "shop.example/",
+            "https://shop.example/a?b#c": "shop.example/a", "https://shop.example/a#b?c": "shop.example/a",
+            "HTTPS://Shop.Example/Cart": "shop.example/Cart", "https://shop.example:443/": "shop.example/",
+            "https://shop.example:80/": "shop.example:80/", "http://shop.example:80": "shop.example/",
+            "http://shop.example:443/": "shop.example:443/", "http://shop.example:/": "shop.example/",
+            "http://localhost:3000/": "localhost:3000/", "http://[::80]:80/": "[::80]/", "http://[::80]/": "[::80]/",
+            "https://user:secret@shop.example/@a": "shop.example/@a", "https://user:s@cret@shop.example": "shop.example/",
+            "http:user:secret@shop.example/": "shop.example/", "//user@shop.example/": "shop.example/", "main": "main/", "": "/",
+            "https://пример.рф/Путь": "пример.рф/Путь", "https://ПРИМЕР.рф/": "ПРИМЕР.рф/",
+            "https://shop.example//http://a/": "shop.example//http://a/",
+            f"https://x/{'é' * 509}?": f"x/{'é' * 509}", f"https://x/{'é' * 510}": f"x/{'é' * 510}",
+            f"https://x/{'é' * 511}": f"x/{'é' * 510}",
+        }.items():
+            self.assertEqual(definitions.page_of(url), page, url)
+
+    def test_different_events_and_users_of_a_day_count(self):
+        a, b, banner = {"url": "http://x/a"}, {"url": "http://x/b"}, ("view", "banner", "p")
+        mart = definitions.pages(events(
+            ("2026-01-01 00:00:00", 1, VIEW, a), ("2026-01-01 23:59:59", 1, VIEW, {"url": "https://X/a?q"}),
+            ("2026-01-01 10:00:00", 2, VIEW, a), ("2026-01-01 10:00:00", 3, CART, a), ("2026-01-01 10:00:00", 3, banner, a),
+            # One id: for one second more no further view, for another page and another day one.
+            ("2026-01-01 11:00:00", 4, VIEW, {**a, "id": 99}), ("2026-01-01 11:00:01", 5, VIEW, {**a, "id": 99}),
+            ("2026-01-01 11:00:02", 4, VIEW, {**b, "id": 99}), ("2026-01-02 00:00:00", 4, VIEW, {**a, "id": 99}),
+            ("2026-01-03 00:00:00", 4, PAY, a),
+        ), 0)
+        self.assertEqual(rows(mart, *mart), [
+            (day("2026-01-01"), "x/a", 4, 4), (day("2026-01-01"), "x/b", 1, 1), (day("2026-01-02"), "x/a", 1, 1),
+        ])
+
+    def test_a_page_goes_with_the_copy_that_another_replaces(self):
+        mart = definitions.pages(events(
+            ("2026-01-01 00:00:00", 1, VIEW, {"id": 7, "received": 5, "url": "http://x/old"}),
+            ("2026-01-01 00:00:00", 1, VIEW, {"id": 7, "received": 9, "url": "http://x/new"}),
+        ).without_copies(), 0)
+        self.assertEqual(rows(mart, *mart), [(day("2026-01-01"), "x/new", 1, 1)])
 
 
 if __name__ == "__main__":
