@@ -102,6 +102,12 @@ CALLS = [
         {"KeyARN": "arn:aws:kms:a:b:c", "KeyType": "CUSTOMER_MANAGED_CMK"}}),
     ("StopDeliveryStreamEncryption", {"DeliveryStreamName": "s"}),
 ]
+METRICS = json.dumps({
+    "_aws": {"CloudWatchMetrics": [{"Namespace": "Weir", "Dimensions": [["function"]], "Metrics": []}], "Timestamp": 1},
+    "function": "events", "request_id": "r", "method": "POST", "route": "/events", "status": 200, "outcome": "done",
+    "Accepted": 5, "Rejected": 2, "rejected.missing": 2, "NotStored": 0, "Bytes": 350, "FirehoseRetries": 2, "Stored": 7,
+    "Quarantined": 1, "InsertMilliseconds": 20, "DataAgeMilliseconds": 60000, "DurationMilliseconds": 1.5,
+}, separators=(",", ":")).encode()
 ANSWER = {"requestId": "ed4acda5-034f-9f42-bba1-f29aea6d7d8f", "timestamp": 1578090903599, "errorMessage": "m"}
 
 
@@ -138,6 +144,7 @@ def seeds():
     yield from (("request_headers", text.replace(": ", ":").encode()) for text in HEADERS)
     yield from (("firehose_api", f"{name}\n\n{json.dumps(call)}".encode()) for name, call in CALLS)
     yield from (("firehose_answer", status.to_bytes(2, "little") + json.dumps(ANSWER).encode()) for status in (200, 413))
+    yield from (("metrics_records", cut + METRICS + b"\nINFO a line\n" + METRICS[:60] + METRICS) for cut in (b"\0", b"\x28"))
 
 
 def main():

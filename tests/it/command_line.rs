@@ -20,7 +20,10 @@ async fn a_taken_port_is_named() -> anyhow::Result<()> {
             "0",
             "--firehose-port",
             "0",
+            "--metrics-port",
+            "0",
         ],
+        vec!["metrics", "--port", &port, "--", "true"],
     ] {
         let output = run_weir(dir.path(), &args).await?;
         let text = String::from_utf8(output.stderr)?;
@@ -33,7 +36,16 @@ async fn a_taken_port_is_named() -> anyhow::Result<()> {
 #[tokio::test]
 async fn an_unknown_flag_is_named() -> anyhow::Result<()> {
     let dir = scratch();
-    for command in ["up", "down", "test", "migrate", "generate", "clickhouse", "firehose"] {
+    for command in [
+        "up",
+        "down",
+        "test",
+        "migrate",
+        "generate",
+        "clickhouse",
+        "firehose",
+        "metrics",
+    ] {
         let output = run_weir(dir.path(), &[command, "--no-such-flag"]).await?;
         let text = String::from_utf8(output.stderr)?;
         ensure!(

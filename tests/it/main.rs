@@ -35,6 +35,7 @@ mod interrupted;
 mod lambda;
 mod loader;
 mod marts;
+mod metrics;
 mod monitoring;
 mod pipeline;
 mod quarantine;

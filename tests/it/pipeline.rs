@@ -5,6 +5,8 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::metrics::scrape;
+use crate::process::eventually;
 use crate::stack::{Stack, event};
 
 #[tokio::test]
@@ -23,6 +25,17 @@ async fn one_post_becomes_a_row_and_a_daily_user() -> anyhow::Result<()> {
         row == format!("{today} 10:20:30\tview\t42\thttp://shop.example/main\tpage\tmain\t0\t0\t{{}}\t{id}\n"),
         "{row}"
     );
+
+    // Under cargo-lambda too, the functions' records reach the metrics.
+    eventually("the metrics count the event", async || {
+        let metrics = scrape(stack.url("metrics")).await?;
+        let is = |sample: &str, value| metrics.get(sample) == Some(&value);
+        let counted = is(r#"weir_events_accepted_total{function="events"}"#, 1.0)
+            && is(r#"weir_rows_stored_total{function="loader"}"#, 1.0);
+        let up = ["events", "loader", "clickhouse"].map(|part| is(&format!(r#"weir_part_up{{part="{part}"}}"#), 1.0));
+        Ok((counted && up == [true; 3]).then_some(()))
+    })
+    .await?;
 
     let before = stack.get("activity", "", "application/json").await?;
     ensure!(before.status() == StatusCode::NOT_FOUND, "{}", before.status());
@@ -97,7 +110,7 @@ async fn generated_traffic_is_stored_once_and_counted_right() -> anyhow::Result<
     let acknowledged = report["acknowledged"].as_u64().unwrap_or_default();
     ensure!(acknowledged >= 19_000, "{report}");
     let sql = stack.sql();
-    crate::process::eventually("every acknowledged event is a row", async || {
+    eventually("every acknowledged event is a row", async || {
         Ok((sql.number("SELECT uniqExact(event_id) FROM analytics.events").await? == acknowledged).then_some(()))
     })
     .await?;

@@ -47,6 +47,8 @@ pub fn weir(state: &Path, args: &[&str]) -> Command {
         "WEIR_CLICKHOUSE_PORT",
         "WEIR_FIREHOSE_PORT",
         "WEIR_FUNCTIONS_PORT",
+        "WEIR_METRICS",
+        "WEIR_METRICS_PORT",
         "WEIR_CLUSTER",
         "WEIR_WRITE_KEY",
         "WRITE_KEYS",

@@ -14,12 +14,14 @@ use crate::process::{eventually, http, run_weir, scratch, weir_ok, weir_ok_set};
 use crate::sql::Sql;
 
 /// Lets `weir up` take ports that are free.
-pub const FREE_PORTS: [&str; 6] = [
+pub const FREE_PORTS: [&str; 8] = [
     "--functions-port",
     "0",
     "--clickhouse-port",
     "0",
     "--firehose-port",
+    "0",
+    "--metrics-port",
     "0",
 ];
 
@@ -28,7 +30,7 @@ pub const FREE_PORTS: [&str; 6] = [
 pub struct State {
     /// The supervisor's process.
     pub pid: i32,
-    /// Addresses by name: the functions', `clickhouse`, `firehose`.
+    /// Addresses by name: the functions', `clickhouse`, `firehose`, `metrics`.
     pub urls: std::collections::BTreeMap<String, String>,
     /// What the functions see, the access key included.
     pub env_file: PathBuf,
@@ -90,7 +92,7 @@ impl Stack {
         self.state.path()
     }
 
-    /// The address of a function, `clickhouse` or `firehose`.
+    /// The address of a function, `clickhouse`, `firehose` or `metrics`.
     #[track_caller]
     pub fn url(&self, name: &str) -> &str {
         match self.urls.get(name) {

@@ -4,7 +4,7 @@
 //! nothing runs after it. In Lambda it is one JSON line in CloudWatch's embedded metric format
 //! (<https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>),
 //! of which CloudWatch makes metrics of the namespace `Weir` with the dimension `function`: the name that Lambda knows the function by,
-//! so that two stacks do not share their metrics. Elsewhere it is a line of the log.
+//! so that two stacks do not share their metrics. Elsewhere it is a line of the log, or both.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -209,53 +209,51 @@ fn line(format: &mut Emf, name: &str, record: &Record, at: Timestamp) -> Vec<u8>
 }
 
 /// Where records go.
-pub(crate) enum Output {
-    /// One line each on stdout, in CloudWatch's embedded metric format.
-    Emf {
-        /// The writer.
-        format: Box<Mutex<Emf>>,
-        /// What Lambda calls the function.
-        name: Option<String>,
-    },
-    /// The log.
-    Log,
+pub(crate) struct Output {
+    pub(crate) emf: Option<EmfOutput>,
+    pub(crate) log: bool,
+}
+
+/// One line each on stdout, in CloudWatch's embedded metric format.
+pub(crate) struct EmfOutput {
+    format: Mutex<Emf>,
+    /// What Lambda calls the function.
+    name: Option<String>,
 }
 
 impl Output {
-    /// `WEIR_METRICS`: `emf` or `log`; by default the one in Lambda, the other elsewhere.
+    /// `WEIR_METRICS`: `emf`, `log`, or both with a comma between them; by default the first in Lambda, the second elsewhere.
     pub(crate) fn read(reader: &mut Reader<'_>, in_lambda: bool) -> Self {
-        let emf = match reader.optional("WEIR_METRICS").as_deref() {
-            None => in_lambda,
-            Some("emf") => true,
-            Some("log") => false,
+        let (emf, log) = match reader.optional("WEIR_METRICS").as_deref() {
+            None => (in_lambda, !in_lambda),
+            Some("emf") => (true, false),
+            Some("log") => (false, true),
+            Some("emf,log") => (true, true),
             Some(other) => {
-                reader.problem(format!("WEIR_METRICS is {other:?}, not emf or log"));
-                false
+                reader.problem(format!("WEIR_METRICS is {other:?}, not emf, log or emf,log"));
+                (false, true)
             }
         };
-        if emf {
-            Output::Emf {
-                format: Box::new(Mutex::new(format())),
-                name: reader.optional("AWS_LAMBDA_FUNCTION_NAME"),
-            }
-        } else {
-            Output::Log
-        }
+        let emf = emf.then(|| EmfOutput {
+            format: Mutex::new(format()),
+            name: reader.optional("AWS_LAMBDA_FUNCTION_NAME"),
+        });
+        Output { emf, log }
     }
 
     /// Writes one record.
     pub(crate) fn write(&self, record: &Record) {
-        match self {
-            Output::Log => record.log(),
-            Output::Emf { format, name } => {
-                let name = name.as_deref().unwrap_or(record.function);
-                let line = {
-                    let mut format = format.lock().unwrap_or_else(PoisonError::into_inner);
-                    line(&mut format, name, record, clock::now())
-                };
-                // At once, so that no other line gets into it. Nothing is left to do if stdout is gone.
-                let _ = std::io::stdout().write_all(&line);
-            }
+        if self.log {
+            record.log();
+        }
+        if let Some(EmfOutput { format, name }) = &self.emf {
+            let name = name.as_deref().unwrap_or(record.function);
+            let line = {
+                let mut format = format.lock().unwrap_or_else(PoisonError::into_inner);
+                line(&mut format, name, record, clock::now())
+            };
+            // At once, so that no other line gets into it. Nothing is left to do if stdout is gone.
+            let _ = std::io::stdout().write_all(&line);
         }
     }
 }

@@ -9,6 +9,7 @@ mod cost;
 mod dbt;
 mod firehose;
 mod generate;
+mod metrics;
 mod migrate;
 mod moment;
 mod project;
@@ -62,6 +63,8 @@ enum Command {
     Clickhouse(clickhouse::Args),
     /// Serve the Firehose API and deliver to an HTTP endpoint
     Firehose(Box<firehose::Args>),
+    /// Run a function and serve the metrics of its records
+    Metrics(metrics::Args),
 }
 
 #[tokio::main]
@@ -81,6 +84,7 @@ async fn main() -> ExitCode {
         Command::Cost(args) => cost::run(args).await,
         Command::Clickhouse(args) => clickhouse::run(args).await,
         Command::Firehose(args) => firehose::run(*args).await,
+        Command::Metrics(args) => metrics::run(args).await,
     };
     match outcome {
         Ok(code) => code,

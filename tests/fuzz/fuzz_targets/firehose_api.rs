@@ -24,6 +24,12 @@ mod firehose {
     pub(crate) mod stream;
 }
 
+#[path = "../../../infra/local/src/metrics"]
+#[allow(dead_code, reason = "the server uses the rest")]
+mod metrics {
+    pub(crate) mod exposition;
+}
+
 use std::sync::{Arc, OnceLock};
 
 use axum::Router;

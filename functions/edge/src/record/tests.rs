@@ -90,21 +90,26 @@ fn records_do_not_mix() {
 
 #[test]
 fn where_records_go() {
-    for (set, in_lambda, emf) in [
-        (None, true, Ok(true)),
-        (None, false, Ok(false)),
-        (Some(""), true, Ok(true)),
-        (Some("log"), true, Ok(false)),
-        (Some("emf"), false, Ok(true)),
-        (Some("EMF"), false, Err("WEIR_METRICS is \"EMF\", not emf or log")),
+    for (set, in_lambda, emf_and_log) in [
+        (None, true, Ok((true, false))),
+        (None, false, Ok((false, true))),
+        (Some(""), true, Ok((true, false))),
+        (Some("log"), true, Ok((false, true))),
+        (Some("emf"), false, Ok((true, false))),
+        (Some("emf,log"), false, Ok((true, true))),
+        (
+            Some("EMF"),
+            false,
+            Err("WEIR_METRICS is \"EMF\", not emf, log or emf,log"),
+        ),
     ] {
         let lookup = |key: &str| set.filter(|_| key == "WEIR_METRICS").map(str::to_owned);
         let mut reader = Reader::new(&lookup);
         let output = Output::read(&mut reader, in_lambda);
-        let found = reader.finish(matches!(output, Output::Emf { .. }));
+        let found = reader.finish((output.emf.is_some(), output.log));
         assert_eq!(
             found.map_err(|error| error.to_string()),
-            emf.map_err(str::to_owned),
+            emf_and_log.map_err(str::to_owned),
             "{set:?}"
         );
     }

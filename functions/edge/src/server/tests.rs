@@ -81,7 +81,7 @@ async fn start_within(connections: usize, answer_timeout: Duration) -> Running {
     let function = Echo::from_lookup(&|_| None).unwrap();
     let function = Arc::new(Recorded {
         function,
-        output: Output::Log,
+        output: Output { emf: None, log: true },
     });
     let done = tokio::spawn(run_within((connections, answer_timeout), listener, function, async {
         let _ = stopped.await;

@@ -78,7 +78,7 @@ const AFTER_HELP: &str = "\
 The API is json 1.1, as the AWS SDKs speak it: give them the URL of the ready line as AWS_ENDPOINT_URL_FIREHOSE. A call must \
 carry a Signature Version 4 Authorization header, from any credentials; the signature is NOT checked. Records are on disk \
 before a call is answered. Endpoints may be http:// and on any port. What an endpoint does not take in time is written to \
-<data-dir>/backup/<bucket>/ as Firehose's own error records. GET /health tells how each stream does.";
+<data-dir>/backup/<bucket>/ as Firehose's own error records. GET /health tells how each stream does, GET /metrics the same to Prometheus.";
 
 fn secret(text: &str) -> Result<SecretString, std::convert::Infallible> {
     Ok(text.into())

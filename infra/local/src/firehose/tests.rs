@@ -213,6 +213,11 @@ impl Firehose {
             .clone()
     }
 
+    async fn metrics(&self) -> String {
+        let url = format!("http://{}/metrics", self.server.address);
+        self.client.get(url).send().await.unwrap().text().await.unwrap()
+    }
+
     /// Waits until the stream's health has these members.
     async fn settles(&self, expected: Value) {
         let settled = async {

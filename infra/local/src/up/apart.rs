@@ -51,6 +51,7 @@ impl Site {
             functions: 0,
             clickhouse: Some(0),
             firehose: 0,
+            metrics: None,
             plain: true,
         })?;
         Ok(Self {
@@ -232,6 +233,7 @@ impl Apart {
             withheld: environment::withheld(name),
             folder: self.site.root.clone(),
             log: logs::rotate(&self.site.folder.join("logs"), name)?,
+            stdout: None,
             grace: GRACE,
         };
         let child = Kept::start_within(spec, Budget::unlimited(), self.sender.clone())?;

@@ -5,6 +5,7 @@ use std::{
     fs::{File, OpenOptions},
     path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -35,6 +36,8 @@ pub(super) struct Spec {
     pub(super) withheld: Vec<&'static str>,
     pub(super) folder: PathBuf,
     pub(super) log: PathBuf,
+    /// Where its standard output goes when that is not the log: every process of it writes to this one open file, at its end.
+    pub(super) stdout: Option<Arc<File>>,
     /// How long it may take to stop by itself.
     pub(super) grace: Duration,
 }
@@ -189,9 +192,8 @@ async fn end(spec: &Spec, child: &mut Child, pid: u32, orders: &mut watch::Recei
 
 fn spawn(spec: &Spec) -> anyhow::Result<Child> {
     let log = open_log(&spec.log)?;
-    let twin = log
-        .try_clone()
-        .with_context(|| format!("{} cannot be shared", spec.log.display()))?;
+    let stdout = spec.stdout.as_deref().unwrap_or(&log).try_clone();
+    let stdout = stdout.with_context(|| format!("{} cannot be shared", spec.log.display()))?;
     let mut command = Command::new(&spec.program);
     command.args(&spec.args).current_dir(&spec.folder);
     for name in WITHHELD.iter().chain(&spec.withheld) {
@@ -199,13 +201,13 @@ fn spawn(spec: &Spec) -> anyhow::Result<Child> {
     }
     command.envs(spec.environment.iter().map(|(name, value)| (name, value)));
     // A group of its own: Ctrl-C in the terminal reaches the supervisor alone, which then stops things in order.
-    command.process_group(0).stdin(Stdio::null()).stdout(log).stderr(twin);
+    command.process_group(0).stdin(Stdio::null()).stdout(stdout).stderr(log);
     command
         .spawn()
         .with_context(|| format!("{} cannot be started: {}", spec.name, spec.program.display()))
 }
 
-/// The log goes straight into a file: a supervisor that dies takes no pipe with it.
+/// What a child writes goes straight into files: a supervisor that dies takes no pipe with it.
 fn open_log(path: &Path) -> anyhow::Result<File> {
     let opened = OpenOptions::new().create(true).append(true).open(path);
     opened.with_context(|| format!("{} cannot be written", path.display()))
@@ -246,6 +248,7 @@ mod tests {
             withheld: Vec::new(),
             folder: folder.to_owned(),
             log: folder.join("child.log"),
+            stdout: None,
             grace: Duration::from_secs(20),
         }
     }

@@ -5,6 +5,7 @@
 //! - `apart`: a stack of its own for `weir chaos`; `throwaway`: only an engine, for tests.
 //! - `function_urls`: the functions' addresses, in front of cargo-lambda.
 //! - `child`: one process that is started again when it dies, within `budget`; `instances`: those of cargo-lambda.
+//! - `records`: what the functions write of their requests; `metrics`: that and what the parts say, for Prometheus.
 //! - `environment`: which variables each process may see.
 //! - `state`: what `weir down` and tests read; `processes`: pids; `leftovers`: of a stack whose supervisor was killed.
 
@@ -20,8 +21,10 @@ mod health;
 mod instances;
 mod leftovers;
 mod logs;
+mod metrics;
 mod ports;
 mod processes;
+mod records;
 mod settings;
 mod stack;
 mod state;
@@ -36,7 +39,7 @@ use std::{
 use anyhow::{Context as _, bail};
 
 pub(crate) use self::leftovers::sweep;
-pub(crate) use self::settings::{STREAM, Urls, WITHHELD};
+pub(crate) use self::settings::{FUNCTIONS, STREAM, Urls, WITHHELD};
 use self::{
     settings::{Programs, Warehouse},
     stack::Plan,
@@ -62,6 +65,9 @@ pub(crate) struct Args {
     /// Port of the Firehose API; 0 takes a free one
     #[arg(long, value_name = "PORT", env = "WEIR_FIREHOSE_PORT", default_value_t = 4573)]
     firehose_port: u16,
+    /// Port of `GET /metrics`, for Prometheus; 0 takes a free one
+    #[arg(long, value_name = "PORT", env = "WEIR_METRICS_PORT", default_value_t = crate::metrics::DEFAULT_PORT)]
+    metrics_port: u16,
     /// Seconds that Firehose buffers at most, 0 to 900
     #[arg(long, value_name = "SECONDS", default_value_t = 1, value_parser = clap::value_parser!(u64).range(0..=900))]
     interval: u64,
@@ -297,6 +303,7 @@ fn settle_ports(args: &Args) -> anyhow::Result<settings::Ports> {
         functions: args.functions_port,
         clickhouse: args.clickhouse_url.is_none().then_some(args.clickhouse_port),
         firehose: args.firehose_port,
+        metrics: Some(args.metrics_port),
         plain: args.plain,
     })
 }

@@ -13,6 +13,8 @@ pub(super) struct Wanted {
     /// `None` when the ClickHouse server is not ours.
     pub(super) clickhouse: Option<u16>,
     pub(super) firehose: u16,
+    /// `None` where nobody asks for metrics.
+    pub(super) metrics: Option<u16>,
     /// Whether each function has a port of its own.
     pub(super) plain: bool,
 }
@@ -68,6 +70,10 @@ pub(super) fn settle(wanted: Wanted) -> anyhow::Result<Ports> {
         .map(|port| take(port, "ClickHouse", "clickhouse-port"))
         .transpose()?;
     let firehose = take(wanted.firehose, "Firehose", "firehose-port")?;
+    let metrics = wanted
+        .metrics
+        .map(|port| take(port, "the metrics", "metrics-port"))
+        .transpose()?;
     Ok(Ports {
         functions,
         watch,
@@ -80,6 +86,7 @@ pub(super) fn settle(wanted: Wanted) -> anyhow::Result<Ports> {
         funnel,
         clickhouse,
         firehose,
+        metrics,
     })
 }
 
@@ -91,6 +98,7 @@ mod tests {
         functions: 0,
         clickhouse: Some(0),
         firehose: 0,
+        metrics: Some(0),
         plain: true,
     };
 
@@ -108,11 +116,12 @@ mod tests {
             ports.funnel,
             ports.clickhouse.unwrap(),
             ports.firehose,
+            ports.metrics.unwrap(),
         ];
         assert!(!all.contains(&0));
         all.sort_unstable();
         all.dedup();
-        assert_eq!(all.len(), 10);
+        assert_eq!(all.len(), 11);
         let watched = settle(Wanted {
             plain: false,
             clickhouse: None,
@@ -155,6 +164,13 @@ mod tests {
             Wanted { firehose: port, ..ANY },
             "choose another with --firehose-port or WEIR_FIREHOSE_PORT",
         );
+        check(
+            Wanted {
+                metrics: Some(port),
+                ..ANY
+            },
+            "choose another with --metrics-port or WEIR_METRICS_PORT",
+        );
     }
 
     #[test]
@@ -164,6 +180,7 @@ mod tests {
             functions: free,
             clickhouse: None,
             firehose: free,
+            metrics: None,
             plain: false,
         })
         .unwrap_err();

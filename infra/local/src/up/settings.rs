@@ -9,7 +9,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 /// The functions that the stack runs. A plain server each listens on the functions port plus its place here.
-pub(super) const FUNCTIONS: [&str; 8] = [
+pub(crate) const FUNCTIONS: [&str; 8] = [
     "events",
     "loader",
     "activity",
@@ -48,6 +48,8 @@ pub(crate) struct Ports {
     pub(crate) clickhouse: Option<u16>,
     /// The Firehose API.
     pub(crate) firehose: u16,
+    /// `GET /metrics`; absent where nobody asks for it.
+    pub(crate) metrics: Option<u16>,
 }
 
 /// The addresses of a stack.
@@ -73,6 +75,9 @@ pub(crate) struct Urls {
     pub(crate) clickhouse: String,
     /// The Firehose API (`AWS_ENDPOINT_URL_FIREHOSE`).
     pub(crate) firehose: String,
+    /// Where to GET metrics; absent where nobody asks for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) metrics: Option<String>,
 }
 
 impl Urls {
@@ -100,6 +105,7 @@ impl Urls {
                 (None, port) => local(port.unwrap_or_default()),
             },
             firehose: local(ports.firehose),
+            metrics: ports.metrics.map(|port| format!("{}/metrics", local(port))),
         }
     }
 }
@@ -268,6 +274,7 @@ mod tests {
             funnel: 9000,
             clickhouse: Some(8123),
             firehose: 4573,
+            metrics: Some(9464),
         }
     }
 
@@ -277,6 +284,7 @@ mod tests {
         assert_eq!(watched.events, "http://127.0.0.1:9000/events");
         assert_eq!(watched.loader, "http://127.0.0.1:9000/lambda-url/loader/");
         assert_eq!(watched.clickhouse, "http://127.0.0.1:8123");
+        assert_eq!(watched.metrics.as_deref(), Some("http://127.0.0.1:9464/metrics"));
         let plain = Urls::new(
             &Ports {
                 loader: 9001,

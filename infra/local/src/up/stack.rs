@@ -1,9 +1,9 @@
 //! A stack's life: start in order, wait for health, keep running, stop in reverse.
 
-use std::{ffi::OsString, path::PathBuf, process::ExitCode, time::Duration};
+use std::{ffi::OsString, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, bail};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::{
     Args, Prepared,
@@ -13,12 +13,16 @@ use super::{
     function_urls::FunctionUrls,
     health::Probe,
     instances::Instances,
-    leftovers, logs, processes,
+    leftovers, logs,
+    metrics::Metrics,
+    processes,
+    records::Records,
     settings::{self, FUNCTIONS, Ports, STREAM, Urls, Warehouse},
     state::{Process, Stack, Status, VERSION},
     words, write_private,
 };
 use crate::{
+    metrics::BOTH,
     migrate,
     project::Project,
     report::{self, Step},
@@ -26,7 +30,7 @@ use crate::{
 };
 
 /// The child that runs the functions, unless each is a child of its own.
-const WATCHER: &str = "functions";
+pub(super) const WATCHER: &str = "functions";
 /// How many of a dead child's last lines are shown.
 const LAST_LINES: usize = 12;
 /// How often the instances of cargo-lambda are looked at.
@@ -65,6 +69,10 @@ struct Running {
     environment: Vec<(&'static str, String)>,
     children: Vec<Kept>,
     function_urls: Option<FunctionUrls>,
+    records: Arc<Records>,
+    metrics: Option<Metrics>,
+    /// Of the state, for the metrics.
+    processes: watch::Sender<Vec<Process>>,
     sender: mpsc::UnboundedSender<News>,
     news: mpsc::UnboundedReceiver<News>,
     instances: Instances,
@@ -100,6 +108,9 @@ impl Running {
             environment,
             children: Vec::new(),
             function_urls: None,
+            records: Arc::new(Records::new()?),
+            metrics: None,
+            processes: watch::Sender::default(),
             sender,
             news,
             instances,
@@ -108,6 +119,11 @@ impl Running {
 
     /// Starts everything and waits until it is healthy. A child that dies meanwhile is an error: it would die again.
     async fn start(&mut self) -> anyhow::Result<()> {
+        if let Some(port) = self.plan.ports.metrics {
+            let (urls, warehouse) = (&self.plan.urls, &self.plan.warehouse);
+            let (records, processes) = (Arc::clone(&self.records), self.processes.subscribe());
+            self.metrics = Some(Metrics::start(port, urls, warehouse, records, processes).await?);
+        }
         if self.plan.ports.clickhouse.is_some() {
             let step = Step::begin("start ClickHouse");
             self.keep(self.clickhouse())?;
@@ -177,10 +193,14 @@ impl Running {
     }
 
     fn keep(&mut self, spec: Spec) -> anyhow::Result<()> {
-        let spec = Spec {
-            log: logs::rotate(&self.plan.project.logs(), spec.name)?,
-            ..spec
+        let folder = self.plan.project.logs();
+        let log = logs::rotate(&folder, spec.name)?;
+        let stdout = match spec.name {
+            WATCHER => Some(self.records.of_log(&log)?),
+            name if FUNCTIONS.contains(&name) => Some(self.records.of_function(&folder, &log)?),
+            _ => None,
         };
+        let spec = Spec { log, stdout, ..spec };
         if self.plan.args.logs {
             tokio::spawn(logs::follow(spec.name, spec.log.clone()));
         }
@@ -274,6 +294,7 @@ impl Running {
     }
 
     fn save(&self) -> anyhow::Result<()> {
+        self.processes.send_replace(self.state.processes.clone());
         self.state.write(&self.plan.project.run())
     }
 }
@@ -362,7 +383,11 @@ impl Running {
             let servers = FUNCTIONS.iter().zip(&prepared.programs.functions).zip(ports);
             let server = |((name, program), port): ((&&'static str, &PathBuf), u16)| {
                 let mut variables = environment::of(name, &self.environment);
-                variables.extend([("PORT", port.to_string()), ("WEIR_HOST", "127.0.0.1".to_owned())]);
+                variables.extend([
+                    ("PORT", port.to_string()),
+                    ("WEIR_HOST", "127.0.0.1".to_owned()),
+                    ("WEIR_METRICS", BOTH.to_owned()),
+                ]);
                 self.spec(name, program.clone(), Vec::new(), variables, grace)
             };
             return servers.map(server).collect();
@@ -383,7 +408,9 @@ impl Running {
         if given.no_reload {
             args.extend(words(["--ignore-changes"]));
         }
-        vec![self.spec(WATCHER, cargo_lambda.clone(), args, self.environment.clone(), grace)]
+        let mut variables = self.environment.clone();
+        variables.push(("WEIR_METRICS", "emf".to_owned()));
+        vec![self.spec(WATCHER, cargo_lambda.clone(), args, variables, grace)]
     }
 
     fn spec(
@@ -410,6 +437,7 @@ impl Running {
             withheld,
             folder,
             log: PathBuf::new(),
+            stdout: None,
             grace,
         }
     }
@@ -445,7 +473,7 @@ pub(super) fn summary(stack: &Stack) -> String {
     format!(
         "\nWeir is up.\n\n  events      POST {}\n  activity    GET  {}\n  sessions    GET  {}\n  experiments GET  {}\n  retention   GET  {}\n  \
          funnel      GET  {}\n  documentation    {}\n  ClickHouse       {} (database {})\n  \
-         Firehose         {} (stream {})\n  logs             {}\n\nSend an event:\n\n  {}\n",
+         Firehose         {} (stream {})\n  metrics          {}\n  logs             {}\n\nSend an event:\n\n  {}\n",
         urls.events,
         urls.activity,
         urls.sessions,
@@ -457,6 +485,7 @@ pub(super) fn summary(stack: &Stack) -> String {
         stack.database,
         urls.firehose,
         stack.stream,
+        urls.metrics.as_deref().unwrap_or_default(),
         stack
             .processes
             .first()

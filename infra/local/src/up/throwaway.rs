@@ -33,6 +33,7 @@ pub(crate) async fn clickhouse(weir: &Path, library: &Path, folder: &Path) -> an
         functions: 0,
         clickhouse: Some(0),
         firehose: 0,
+        metrics: None,
         plain: false,
     })?;
     let port = ports.clickhouse.unwrap_or_default();
@@ -55,6 +56,7 @@ pub(crate) async fn clickhouse(weir: &Path, library: &Path, folder: &Path) -> an
         withheld: Vec::new(),
         folder: folder.to_owned(),
         log: log.clone(),
+        stdout: None,
         grace: Duration::from_secs(15),
     };
     let (news, mut deaths) = mpsc::unbounded_channel();

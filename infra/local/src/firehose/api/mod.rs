@@ -63,6 +63,7 @@ pub(crate) struct App {
 pub(crate) fn router(app: Arc<App>) -> Router {
     Router::new()
         .route("/health", get(health::health))
+        .route("/metrics", get(health::metrics))
         .route("/ledger/{stream}", get(ledger::ledger))
         .fallback(serve)
         .with_state(app)

@@ -128,7 +128,26 @@ async fn a_delivery_that_was_in_flight_is_sent_again_with_its_request_id_after_a
         .await;
     again.put(&["two"]).await;
     assert_eq!(endpoint.wait_for(3).await[2].records, ["two"]);
-    again.settles(json!({ "accepted": 2, "delivered": 2 })).await;
+    again
+        .settles(json!({ "accepted": 2, "delivered": 2, "in_flight": 0, "open_batches": 0 }))
+        .await;
+    let metrics = again.metrics().await;
+    for line in [
+        "# TYPE weir_firehose_records_accepted_total counter",
+        "weir_firehose_records_accepted_total{stream=\"s\"} 2",
+        "weir_firehose_records_delivered_total{stream=\"s\"} 2",
+        "weir_firehose_records_given_up_total{stream=\"s\"} 0",
+        "weir_firehose_failed_attempts_total{stream=\"s\"} 0",
+        "weir_firehose_damaged_bytes_total{stream=\"s\"} 0",
+        "weir_firehose_spooled_records{stream=\"s\"} 0",
+        "weir_firehose_spooled_bytes{stream=\"s\"} 0",
+        "# TYPE weir_firehose_oldest_record_age_seconds gauge",
+        "weir_firehose_oldest_record_age_seconds{stream=\"s\"} 0",
+        "weir_firehose_in_flight_deliveries{stream=\"s\"} 0",
+        "weir_firehose_open_batches{stream=\"s\"} 0",
+    ] {
+        assert!(metrics.lines().any(|it| it == line), "no {line}: {metrics}");
+    }
     again.stop().await;
 }
 
