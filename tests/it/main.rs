@@ -4,8 +4,9 @@
 //! Run it with `cargo weir test`, which fetches the tools and says where they are:
 //! `WEIR_BIN` (the `weir` under test), `WEIR_CLIENTS_PYTHON` (a virtual environment with third parties' clients),
 //! `WEIR_CLIENTS_NODE` (a folder with their `node_modules`), `WEIR_CHROMIUM` (a browser), `WEIR_SCHEMATHESIS` (a virtual
-//! environment with schemathesis), `WEIR_SAM` (one with the SAM CLI), `WEIR_MARTS` (one with
-//! what computes the marts again) and `WEIR_DBT` (one with dbt).
+//! environment with schemathesis), `WEIR_SAM` (one with the SAM CLI), `WEIR_MARTS` (one with what computes the marts again),
+//! `WEIR_DBT` (one with dbt), `WEIR_PROMETHEUS`, `WEIR_PROMTOOL` and `WEIR_DOCKER_COMPOSE` (these programs) and `WEIR_GRAFANA` (a
+//! folder whose `node_modules` holds Grafana's types).
 
 #![allow(missing_docs, unreachable_pub, reason = "a test binary has no public interface")]
 #![allow(
@@ -35,6 +36,7 @@ mod lambda;
 mod loader;
 mod marts;
 mod metrics;
+mod monitoring;
 mod pipeline;
 mod quarantine;
 mod reading;

@@ -41,7 +41,10 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Some(folder) => MigrationSet::from_dir(folder)?,
         None => ::migrate::embedded()?,
     };
-    let clickhouse = args.warehouse.config(&Project::find()?)?;
+    let clickhouse = match args.warehouse.named()? {
+        Some(named) => named,
+        None => args.warehouse.config(&Project::find()?)?,
+    };
     // `WEIR_CLUSTER=` in an env file means none.
     let cluster = args.cluster.as_deref().filter(|name| !name.is_empty());
     let migrator = Migrator::new(clickhouse.client(), &clickhouse.url, &clickhouse.database, cluster)?;

@@ -9,6 +9,8 @@
 //! - `WEIR_CHROMIUM`: a browser, for the same.
 //! - `WEIR_SCHEMATHESIS`, `WEIR_SAM`: the folders of environments with schemathesis, and with what DEPLOY.md installs, for the same.
 //! - `WEIR_MARTS`: the folder of the environment that computes the marts again, for the same.
+//! - `WEIR_PROMETHEUS`, `WEIR_PROMTOOL`, `WEIR_DOCKER_COMPOSE`: these programs, for the same.
+//! - `WEIR_GRAFANA`: a folder whose `node_modules` holds Grafana's types and a compiler for them, for the same.
 //! - `WEIR_DBT`: the folder of the environment with dbt, for the same.
 
 mod count;
@@ -210,7 +212,11 @@ impl Bench {
                 .env("WEIR_CHROMIUM", &clients.chromium)
                 .env("WEIR_SCHEMATHESIS", &clients.schemathesis)
                 .env("WEIR_SAM", &clients.sam)
-                .env("WEIR_MARTS", &clients.marts);
+                .env("WEIR_MARTS", &clients.marts)
+                .env("WEIR_PROMETHEUS", &clients.monitoring.prometheus)
+                .env("WEIR_PROMTOOL", &clients.monitoring.promtool)
+                .env("WEIR_DOCKER_COMPOSE", &clients.monitoring.docker_compose)
+                .env("WEIR_GRAFANA", &clients.grafana);
         }
         let (success, output) = shown(&mut cargo, &self.stop).await?;
         Ok(Count::of_cargo(&output).with_end(success))

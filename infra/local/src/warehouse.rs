@@ -40,26 +40,33 @@ pub(crate) struct WarehouseArgs {
 impl WarehouseArgs {
     /// The server that was named, else the running stack's, else the local engine's.
     pub(crate) fn config(&self, project: &Project) -> anyhow::Result<ClickHouseConfig> {
+        if let Some(named) = self.named()? {
+            return Ok(named);
+        }
+        let running = up::running(project)?;
+        let url = match &running {
+            Some(stack) => stack.clickhouse.clone(),
+            None => format!("http://127.0.0.1:{}", self.clickhouse_port),
+        };
+        Ok(self.at(url, running.map(|stack| stack.database)))
+    }
+
+    /// The server that was named, if one was: it takes no checkout to reach it.
+    pub(crate) fn named(&self) -> anyhow::Result<Option<ClickHouseConfig>> {
         // In an env file `NAME=` means "not set".
         let named = self.clickhouse_url.as_deref().filter(|url| !url.is_empty());
-        let database = self.clickhouse_database.clone().filter(|name| !name.is_empty());
-        let running = match named {
-            Some(_) => None,
-            None => up::running(project)?,
-        };
-        let url = match (named, &running) {
-            (Some(url), _) => parse_url(url)?.into(),
-            (None, Some(stack)) => stack.clickhouse.clone(),
-            (None, None) => format!("http://127.0.0.1:{}", self.clickhouse_port),
-        };
-        Ok(ClickHouseConfig {
+        let url = named.map(parse_url).transpose()?;
+        Ok(url.map(|url| self.at(url.into(), None)))
+    }
+
+    fn at(&self, url: String, database: Option<String>) -> ClickHouseConfig {
+        let named = self.clickhouse_database.clone().filter(|name| !name.is_empty());
+        ClickHouseConfig {
             url,
             user: self.clickhouse_user.clone(),
             password: self.clickhouse_password.clone().into(),
-            database: database
-                .or(running.map(|stack| stack.database))
-                .unwrap_or_else(|| "analytics".to_owned()),
-        })
+            database: named.or(database).unwrap_or_else(|| "analytics".to_owned()),
+        }
     }
 }
 

@@ -2,11 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use tokio::process::Command;
-
 use super::python::{self, Dependencies};
-use super::{cache, chromium, command, pins};
-use crate::report::Step;
+use super::{Monitoring, chromium, monitoring, node, pins};
 
 /// Where the clients are.
 #[derive(Debug, Clone)]
@@ -23,40 +20,22 @@ pub(crate) struct Clients {
     pub(crate) sam: PathBuf,
     /// The folder of a Python environment with clickhouse-connect, numpy, scipy, statsmodels and sqlfluff.
     pub(crate) marts: PathBuf,
+    /// Prometheus, and Docker's Compose.
+    pub(crate) monitoring: Monitoring,
+    /// A folder whose `node_modules` holds `@grafana/schema` and `typescript`.
+    pub(crate) grafana: PathBuf,
 }
 
 /// The clients, fetched when they are missing.
 pub(super) async fn clients(tools: &Path) -> anyhow::Result<Clients> {
     let python = python::environment(tools, "clients", pins::PYTHON_CLIENTS, Dependencies::Installed).await?;
-    let versions: Vec<_> = pins::JS_CLIENTS
-        .iter()
-        .filter_map(|package| package.rsplit_once('@'))
-        .map(|(_, version)| version)
-        .collect();
-    let name = format!("clients-node-{}", versions.join("-"));
-    let pinned = pins::JS_CLIENTS.join(" ");
-    let node = cache::folder(tools, &name, &pinned, async |folder| {
-        let step = Step::begin(format!("clients: install {pinned}"));
-        let mut npm = Command::new("npm");
-        npm.args([
-            "install",
-            "--silent",
-            "--no-save",
-            "--no-audit",
-            "--no-fund",
-            "--prefix",
-        ])
-        .arg(folder)
-        .args(pins::JS_CLIENTS);
-        command::output(&mut npm, "install Node.js (it brings npm)").await?;
-        step.done();
-        Ok(())
-    })
-    .await?;
+    let node = node::packages(tools, "clients", pins::JS_CLIENTS).await?;
     let chromium = chromium::program().await?;
     let schemathesis = python::environment(tools, "schemathesis", pins::SCHEMATHESIS, Dependencies::Installed).await?;
     let sam = python::environment(tools, "sam", pins::SAM, Dependencies::Installed).await?;
     let marts = python::environment(tools, "marts", pins::MARTS, Dependencies::Installed).await?;
+    let monitoring = monitoring::programs(tools).await?;
+    let grafana = node::packages(tools, "grafana", pins::GRAFANA).await?;
     Ok(Clients {
         python,
         node,
@@ -64,5 +43,7 @@ pub(super) async fn clients(tools: &Path) -> anyhow::Result<Clients> {
         schemathesis,
         sam,
         marts,
+        monitoring,
+        grafana,
     })
 }

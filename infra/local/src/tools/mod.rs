@@ -7,13 +7,17 @@ mod cache;
 mod chromium;
 mod clients;
 mod command;
+mod debian;
 mod engine;
+mod monitoring;
+mod node;
 mod pins;
 mod python;
 
 use std::path::PathBuf;
 
 pub(crate) use self::clients::Clients;
+pub(crate) use self::monitoring::Monitoring;
 use self::python::Dependencies;
 use crate::project::Project;
 

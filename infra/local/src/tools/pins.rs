@@ -23,6 +23,9 @@ pub(super) const PYTHON_CLIENTS: &[&str] = &[
 /// `-core` is the one that downloads no browser.
 pub(super) const JS_CLIENTS: &[&str] = &["@clickhouse/client@1.23.1", "puppeteer-core@24.43.1"];
 
+/// Grafana's own types, of the version that `infra/compose.yaml` runs, and the compiler that checks the dashboard by them.
+pub(super) const GRAFANA: &[&str] = &["@grafana/schema@13.2.3", "typescript@5.9.3"];
+
 /// What sends the functions all that their OpenAPI document allows, and what it forbids. It has an environment of its own:
 /// it brings much that the clients do without.
 pub(super) const SCHEMATHESIS: &[&str] = &["schemathesis==4.32.5"];
@@ -77,6 +80,17 @@ mod tests {
         let without_lint: Vec<_> = SAM.iter().filter(|pin| !pin.starts_with("cfn-lint")).copied().collect();
         assert_eq!(told, without_lint);
         assert!(SAM.contains(&CARGO_LAMBDA[0]));
+    }
+
+    /// The dashboard is checked by the types of the Grafana that shows it.
+    #[test]
+    fn compose_runs_the_same_grafana() {
+        let compose = include_str!("../../../../infra/compose.yaml");
+        let images = compose
+            .lines()
+            .filter_map(|line| line.trim().strip_prefix("image: grafana/grafana:"));
+        let pinned = GRAFANA.iter().filter_map(|pin| pin.strip_prefix("@grafana/schema@"));
+        assert_eq!(images.collect::<Vec<_>>(), pinned.collect::<Vec<_>>());
     }
 
     #[test]
