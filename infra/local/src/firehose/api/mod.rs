@@ -64,6 +64,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
     Router::new()
         .route("/health", get(health::health))
         .route("/ledger/{stream}", get(ledger::ledger))
+        .route("/ledger/{stream}/{key}", get(ledger::find))
         .fallback(serve)
         .with_state(app)
 }
