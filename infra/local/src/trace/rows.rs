@@ -30,7 +30,7 @@ const COPIES: &str = "\
 SELECT formatDateTime(dt, '%FT%H:%i:%SZ', 'UTC') AS dt, name, toString(user_id) AS user_id, url, obj, obj_id, request_id,
     toUnixTimestamp64Milli(received_at) AS received_ms, toUnixTimestamp(inserted_at) AS inserted_s
 FROM events
-WHERE dt = toDateTime({dt:UInt32}) AND name = {name:String} AND obj = {obj:String} AND obj_id = {obj_id:String}
+WHERE events.dt = toDateTime({dt:UInt32}) AND name = {name:String} AND obj = {obj:String} AND obj_id = {obj_id:String}
     AND event_id = {id:UUID}
 ORDER BY received_at, inserted_at LIMIT 100";
 
