@@ -49,7 +49,10 @@ WITH
         types[11] = 'Object' AND arrayAll(pair -> startsWith(pair.2, '"'), JSONExtractKeysAndValuesRaw(line, 'exp'))
     ] AS valid,
     arrayFirst(name -> NOT JSONHas(line, name), fields) AS missing,
-    arrayFirst((name, good) -> NOT good, fields, valid) AS invalid
+    -- The one field that may be missing: lines of older versions have none.
+    NOT JSONHas(line, 'request_id') OR (JSONType(line, 'request_id') = 'String'
+        AND match(JSONExtractString(line, 'request_id'), '^[0-9a-fA-F-]{0,36}$')) AS request_id_valid,
+    arrayFirst((name, good) -> NOT good, arrayPushBack(fields, 'request_id'), arrayPushBack(valid, request_id_valid)) AS invalid
 SELECT
     line,
     _path AS object,
@@ -78,7 +81,8 @@ SELECT
     JSONExtract(line, 'amount', 'Float64') AS amount,
     CAST(JSONExtractKeysAndValues(line, 'exp', 'String'), 'Map(LowCardinality(String), String)') AS exp,
     toUUID(JSONExtractString(line, 'event_id')) AS event_id,
-    parseDateTime64BestEffort(JSONExtractString(line, 'received_at'), 3, 'UTC') AS received_at
+    parseDateTime64BestEffort(JSONExtractString(line, 'received_at'), 3, 'UTC') AS received_at,
+    JSONExtractString(line, 'request_id') AS request_id
 FROM {database}.events_s3queue_lines
 WHERE code = '';
 

@@ -28,6 +28,7 @@ def line(case):
         **event,
         "dt": event["dt"][:19] + "Z",
         "exp": event["exp"] or {},
+        **({"request_id": "8f5e0c7a-3f1d-4e57-9f0a-5b8a4c1d2e3f"} if case["id"] % 3 == 0 else {}),
     }
     return json.dumps(fields, separators=(",", ":"), ensure_ascii=case["id"] % 2 == 0).encode("utf-8", "replace")
 

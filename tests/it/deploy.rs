@@ -22,13 +22,13 @@ type Puts = Arc<Mutex<Vec<(String, HeaderMap, Value)>>>;
 
 /// What a request is for, ClickHouse's state before it, and what CloudFormation hears.
 const STEPS: [(&str, &str, &str, &str); 5] = [
-    ("Create", "", "SUCCESS", "Applied: 3."),
+    ("Create", "", "SUCCESS", "Applied: 4."),
     ("Update", "", "SUCCESS", "Applied: 0."),
     (
         "Update",
-        "INSERT INTO analytics.schema_migrations (version, name) VALUES (4, '0004_add_events_country.sql')",
+        "INSERT INTO analytics.schema_migrations (version, name) VALUES (5, '0005_add_events_country.sql')",
         "SUCCESS",
-        "Nothing is applied or undone: 0004_add_events_country.sql was applied on",
+        "Nothing is applied or undone: 0005_add_events_country.sql was applied on",
     ),
     ("Delete", "", "SUCCESS", "Nothing is dropped"),
     (

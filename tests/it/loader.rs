@@ -195,6 +195,45 @@ async fn a_missing_table_fails_the_delivery_so_that_nothing_is_dropped() -> anyh
     stack.down().await
 }
 
+/// A loader that is newer than the table loses nothing, and what an older one stored is recognised.
+#[tokio::test]
+async fn a_request_id_waits_for_its_column() -> anyhow::Result<()> {
+    let stack = Stack::up_plain().await?;
+    let (key, sql) = (stack.variable("FIREHOSE_ACCESS_KEY")?, stack.sql());
+    let request_id = Uuid::new_v4().to_string();
+    let one = line_with(
+        Uuid::new_v4(),
+        "2024-05-17T00:00:00Z",
+        json!({"request_id": request_id}),
+    );
+    let records = [one.clone() + "no event\n"];
+    sql.run("ALTER TABLE analytics.events DROP COLUMN request_id").await?;
+    let (status, _) = deliver(&stack, &key, "early", &records).await?;
+    ensure!(status >= 500, "{status}");
+    ensure!(sql.number("SELECT count() FROM analytics.events_quarantine").await? == 0);
+    sql.run("ALTER TABLE analytics.events ADD COLUMN request_id String DEFAULT '' AFTER received_at")
+        .await?;
+    // An older loader wrote the same without: here, lines of the same events without an id.
+    let old = line(Uuid::new_v4(), "2024-05-17T00:00:00Z");
+    let new = old.replace("\"url\"", &format!("\"request_id\":\"{request_id}\",\"url\""));
+    for records in [&records[..], &records[..], &[old], &[new]] {
+        let (status, _) = deliver(&stack, &key, "again", records).await?;
+        ensure!(status == 200, "{status}");
+    }
+    let rows = sql
+        .run("SELECT request_id FROM analytics.events ORDER BY request_id")
+        .await?;
+    ensure!(rows == format!("\n{request_id}\n"), "{rows}");
+    // The side door works with the column.
+    sql.run("INSERT INTO analytics.events_buffer (dt, name, request_id) VALUES ('2024-05-17 00:00:00', 'typed', 'ab')")
+        .await?;
+    let typed = "SELECT request_id FROM analytics.events_buffer WHERE name = 'typed'";
+    ensure!(sql.run(typed).await? == "ab\n");
+    sql.run("OPTIMIZE TABLE analytics.events_buffer").await?;
+    ensure!(sql.run(&typed.replace("_buffer", "")).await? == "ab\n");
+    stack.down().await
+}
+
 #[tokio::test]
 async fn a_backfill_run_twice_stores_once() -> anyhow::Result<()> {
     let dir = scratch();

@@ -45,6 +45,8 @@ mod s3queue;
 mod schemathesis;
 mod secrets;
 mod status;
+mod tail;
 mod template;
 mod threats;
+mod trace;
 mod warehouse;

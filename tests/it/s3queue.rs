@@ -65,6 +65,13 @@ fn lines() -> anyhow::Result<Vec<String>> {
         ("{\"a\":\"1\",\"b\":\"x\\\"y\"}", "null"),
         ("{\"a\":\"1\",\"b\":\"x\\\"y\"}", "[]"),
         ("}}", "},\"later\":1}"),
+        ("}}", "},\"request_id\":\"8f5e0c7a-3f1d-4e57-9f0a-5b8a4c1d2e3f\"}"),
+        ("}}", "},\"request_id\":\"\"}"),
+        ("}}", "},\"request_id\":\"8f5e0c7a-3f1d-4e57-9f0a-5b8a4c1d2e3f0\"}"),
+        ("}}", "},\"request_id\":\"a\\n\"}"),
+        ("}}", "},\"request_id\":\"a\\u0000\"}"),
+        ("}}", "},\"request_id\":7}"),
+        ("}}", "},\"request_id\":null}"),
     ] {
         lines.push(GOOD.replace(from, to));
     }
@@ -104,7 +111,8 @@ fn told(row: &Row) -> Value {
         row.amount,
         exp,
         row.event_id.to_string(),
-        row.received_at.to_string()
+        row.received_at.to_string(),
+        row.request_id
     ])
 }
 
@@ -154,7 +162,7 @@ async fn it_stores_and_puts_aside_what_the_loader_would() -> anyhow::Result<()> 
     let settings =
         "SETTINGS output_format_json_quote_64bit_integers = 1, output_format_json_map_as_array_of_tuples = 0";
     let stored = "SELECT toUnixTimestamp(dt), name, toString(user_id), url, obj, obj_id, toString(product_id), amount, \
-                  exp, event_id, toString(toUnixTimestamp64Milli(received_at)) FROM analytics.events FORMAT JSONCompactEachRow";
+                  exp, event_id, toString(toUnixTimestamp64Milli(received_at)), request_id FROM analytics.events FORMAT JSONCompactEachRow";
     let kept = "SELECT stage, code, field, raw FROM analytics.events_quarantine FORMAT JSONCompactEachRow";
     for (query, mut expected) in [(stored, rows), (kept, aside)] {
         ensure!(expected.len() > 8, "{expected:#?}");

@@ -109,6 +109,8 @@ fn grants_name_what_the_code_uses() -> anyhow::Result<()> {
         ("weir_migrate", "functions/migrate/src"),
         ("weir_operator", "infra/local/src/quarantine"),
         ("weir_operator", "infra/local/src/status"),
+        ("weir_operator", "infra/local/src/trace"),
+        ("weir_operator", "infra/local/src/tail"),
     ] {
         let mut tables = BTreeSet::new();
         // Not the tests: they make tables up.

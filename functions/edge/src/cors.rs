@@ -14,6 +14,9 @@ use crate::problem;
 /// How long a browser may remember a preflight, in seconds: two hours, the most that Chromium takes.
 const MAX_AGE_SECONDS: u16 = 7200;
 
+/// The headers of an answer that a page may read, beside those that it always may.
+const EXPOSED: &str = "Retry-After, x-amzn-RequestId";
+
 /// What pages may send, and from where.
 #[derive(Debug, Clone)]
 pub struct Cors {
@@ -91,7 +94,7 @@ impl Cors {
             }
         };
         headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, allowed);
-        headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("Retry-After"));
+        headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED));
     }
 
     fn allows(&self, origin: &HeaderValue) -> bool {

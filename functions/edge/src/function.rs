@@ -8,13 +8,18 @@ use std::time::Instant;
 
 use http::Method;
 use http::header::{HeaderValue, ORIGIN};
+use lambda_http::request::RequestContext;
 use lambda_http::{Body, Request, RequestExt, Response};
+use tracing::Instrument as _;
 
 use crate::config::{ConfigError, Lookup};
 use crate::cors::Cors;
 use crate::problem::{BODY_TOO_LARGE, INTERNAL_ERROR};
 use crate::record::Record;
-use crate::route;
+use crate::{route, trace};
+
+/// Bytes of a UUID as text.
+const UUID_BYTES: usize = 36;
 
 /// One HTTP function: its context, made once at start, and its handler.
 pub trait Function: Send + Sync + Sized + 'static {
@@ -72,11 +77,11 @@ impl Failure for std::convert::Infallible {
 /// answer goes.
 pub async fn answer<F: Function>(function: &F, request: Request) -> (Response<Body>, Record) {
     let started = Instant::now();
-    let request_id = request
-        .lambda_context_ref()
-        .map(|context| context.request_id.clone())
-        .unwrap_or_default();
-    let mut record = Record::of(F::NAME, request_id);
+    let mut record = Record::of(F::NAME, request_id(&request));
+    record.trace_id = request
+        .headers()
+        .get(trace::HEADER)
+        .and_then(|header| trace::root(header.as_bytes()));
     record.method = Some(known_method(request.method()));
     record.route = Some(known(F::routes(), route::path(&request).as_deref()));
     // A request without a body is no request of zero bytes: those would only lower the average.
@@ -84,12 +89,31 @@ pub async fn answer<F: Function>(function: &F, request: Request) -> (Response<Bo
     let origin = request.headers().get(ORIGIN).cloned();
     let mut response = match function.cors().and_then(|cors| cors.admit(&request)) {
         Some(response) => response,
-        None => handle(function, request, &mut record).await,
+        None => {
+            let span = record.span();
+            handle(function, request, &mut record).instrument(span).await
+        }
     };
     expose(function, origin.as_ref(), &mut response);
     record.status = Some(response.status().as_u16());
     record.duration = started.elapsed();
     (response, record)
+}
+
+/// The request's id as a function URL tells it, which is the invocation's
+/// (<https://docs.aws.amazon.com/lambda/latest/dg/urls-invocation.html#urls-request-payload>); else the invocation's. `cargo lambda
+/// watch` makes another one up for the invocation, and tells it nobody.
+fn request_id(request: &Request) -> String {
+    let told = match request.request_context_ref() {
+        Some(RequestContext::ApiGatewayV2(context)) => context.request_id.as_deref(),
+        _ => None,
+    };
+    let is_uuid = |id: &&str| id.len() == UUID_BYTES && id.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
+    let of_invocation = || Some(request.lambda_context_ref()?.request_id.as_str());
+    told.filter(is_uuid)
+        .or_else(of_invocation)
+        .unwrap_or_default()
+        .to_owned()
 }
 
 /// Lets the page that sent a request read its answer.
@@ -102,21 +126,20 @@ pub(crate) fn expose<F: Function>(function: &F, origin: Option<&HeaderValue>, re
 /// Runs the handler, and turns an error or a panic into a response.
 async fn handle<F: Function>(function: &F, request: Request, record: &mut Record) -> Response<Body> {
     let handled = catch_panic(function.handle(request, record)).await;
-    let request_id = record.request_id.as_str();
     match handled {
         Ok(Ok(response)) => response,
         Ok(Err(error)) => {
             let response = error.response();
             if response.status().is_server_error() {
-                tracing::error!(request_id, error = chain(&error), "request failed");
+                tracing::error!(error = chain(&error), "request failed");
             } else {
-                tracing::debug!(request_id, error = chain(&error), "request refused");
+                tracing::debug!(error = chain(&error), "request refused");
             }
             response
         }
         // The panic hook has written where.
         Err(Panicked) => {
-            tracing::error!(request_id, "handler panicked");
+            tracing::error!("handler panicked");
             INTERNAL_ERROR.response(None)
         }
     }
@@ -184,6 +207,28 @@ async fn catch_panic<T>(future: impl Future<Output = T>) -> Result<T, Panicked> 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A function URL's own id counts, if it is one.
+    #[test]
+    fn a_request_has_an_id() {
+        use lambda_http::aws_lambda_events::apigw::ApiGatewayV2httpRequest;
+        use lambda_http::request::LambdaRequest;
+        const ID: &str = "8f5e0c7a-3f1d-4e57-9f0a-5b8a4c1d2e3f";
+        for (told, expected) in [
+            (Some(ID), ID),
+            (None, "r-1"),
+            (Some("JKJaXmPLvHcESHA="), "r-1"),
+            (Some(&ID.replace('8', "\n")), "r-1"),
+        ] {
+            let mut event = ApiGatewayV2httpRequest::default();
+            event.request_context.request_id = told.map(str::to_owned);
+            let mut context = lambda_http::Context::default();
+            context.request_id = "r-1".to_owned();
+            let request = Request::from(LambdaRequest::ApiGatewayV2(event)).with_lambda_context(context);
+            assert_eq!(request_id(&request), expected, "{told:?}");
+        }
+        assert_eq!(request_id(&Request::default()), "");
+    }
 
     #[test]
     fn a_log_names_what_is_ours() {

@@ -21,6 +21,7 @@ pub mod respond;
 pub mod route;
 mod serve;
 pub mod server;
+mod trace;
 mod under_way;
 
 pub use function::{Failure, Function, answer, chain};

@@ -1,9 +1,10 @@
-//! Logs: JSON lines in Lambda, readable lines in a terminal. No line holds a body, an address of a person or a key.
+//! Logs: JSON lines in Lambda, readable lines in a terminal. No line holds a body, an address of a person or a key. Each that is
+//! written while a request is handled holds the request's id: in JSON as `span.request_id`.
 
 use std::io::IsTerminal;
 
-use tracing::Level;
 use tracing::subscriber::set_global_default;
+use tracing::{Level, Metadata};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -40,7 +41,7 @@ pub(crate) fn init(lookup: &Lookup<'_>, in_lambda: bool) {
     let filter = EnvFilter::try_new(if directives.is_empty() { "info" } else { &directives })
         .unwrap_or_else(|_| EnvFilter::new("info"));
     // Beside the filter, not in it: there a directive for a part of a library would win.
-    let quotes_nothing = filter_fn(|metadata| shown(metadata.target(), *metadata.level()));
+    let quotes_nothing = filter_fn(|metadata| shown(metadata.target(), *metadata.level()) && !is_of_runtime(metadata));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         // It would panic where stderr cannot be written, such as on a full disk.
@@ -48,13 +49,18 @@ pub(crate) fn init(lookup: &Lookup<'_>, in_lambda: bool) {
     // Not `try_init`: where a dependency turns the feature on, it takes in what libraries say through the crate `log` as well,
     // and QUOTING does not know those. A second call (in a test) keeps the first logger.
     let _ = if in_lambda {
-        let builder = builder.json().flatten_event(true).with_current_span(false);
+        let builder = builder.json().flatten_event(true).with_current_span(true);
         set_global_default(builder.with_span_list(false).finish().with(quotes_nothing))
     } else {
         let builder = builder.with_writer(std::io::stderr).with_target(false);
         let builder = builder.with_ansi(std::io::stderr().is_terminal());
         set_global_default(builder.finish().with(quotes_nothing))
     };
+}
+
+/// The span that Lambda's runtime puts around an invocation holds a header as it came.
+fn is_of_runtime(metadata: &Metadata<'_>) -> bool {
+    metadata.is_span() && metadata.target().starts_with("lambda_runtime")
 }
 
 /// Whether a line of that target and level may be written, whatever is asked for.

@@ -19,6 +19,7 @@ use metrique::writer::format::Format;
 use metrique::writer::unit::{AsBytes, AsCount, AsMilliseconds};
 use metrique::writer::value::ForceFlag;
 use metrique::writer::{Entry, EntryWriter};
+use tracing::Span;
 
 use crate::clock;
 use crate::config::Reader;
@@ -35,6 +36,8 @@ pub const DIMENSION: &str = "function";
 pub struct Record {
     pub(crate) function: &'static str,
     pub(crate) request_id: String,
+    /// X-Ray's id of the trace that the request belongs to.
+    pub(crate) trace_id: Option<String>,
     pub(crate) method: Option<&'static str>,
     pub(crate) route: Option<&'static str>,
     pub(crate) status: Option<u16>,
@@ -103,6 +106,17 @@ impl Record {
         }
     }
 
+    /// The request's id: that of the invocation, and what the caller is answered in `x-amzn-requestid`. Empty outside a server.
+    pub fn request_id(&self) -> &str {
+        &self.request_id
+    }
+
+    /// What each line of the log says that is written while the request is handled, a panic's included. At the level of errors: it
+    /// is there whenever a line is.
+    pub(crate) fn span(&self) -> Span {
+        tracing::error_span!("request", request_id = self.request_id, trace_id = self.trace_id)
+    }
+
     /// The record in CloudWatch's embedded metric format: one line, with its end.
     pub fn emf(&self, now: Timestamp) -> Vec<u8> {
         line(&mut format(), self.function, self, now)
@@ -127,6 +141,7 @@ impl Record {
             insert_ms = self.insert.map(milliseconds),
             data_age_ms = self.data_age.map(milliseconds),
             request_id = self.request_id,
+            trace_id = self.trace_id,
             delivery = self.delivery,
             "request"
         );
@@ -146,6 +161,7 @@ impl Entry for Written<'_> {
         let Record {
             function: _,
             request_id,
+            trace_id,
             method,
             route,
             status,
@@ -168,6 +184,7 @@ impl Entry for Written<'_> {
         }
         to.value(DIMENSION, self.name);
         to.value("request_id", request_id);
+        to.value("trace_id", trace_id);
         to.value("delivery", delivery);
         to.value("method", method);
         to.value("route", route);

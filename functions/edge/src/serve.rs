@@ -12,12 +12,13 @@ use lambda_runtime::layers::TracingLayer;
 use lambda_runtime::{Diagnostic, LambdaEvent, Runtime};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tracing::Instrument as _;
 
 use crate::config::{self, ConfigError, Lookup, Reader};
 use crate::function::{Function, answer};
 use crate::record::{Output, Record};
 use crate::under_way::UnderWay;
-use crate::{logging, server};
+use crate::{logging, server, trace};
 
 /// Set inside Lambda, and by `cargo lambda watch`.
 const RUNTIME_API: &str = "AWS_LAMBDA_RUNTIME_API";
@@ -133,7 +134,13 @@ async fn invoked<C, E, A, X>(
 ) -> (Result<A, X>, Record) {
     let started = Instant::now();
     let mut record = Record::of(name, event.context.request_id.clone());
-    let answer = handle(context, event, &mut record).await;
+    record.trace_id = event
+        .context
+        .xray_trace_id
+        .as_deref()
+        .and_then(|header| trace::root(header.as_bytes()));
+    let span = record.span();
+    let answer = handle(context, event, &mut record).instrument(span).await;
     record.outcome = Some(if answer.is_ok() { "done" } else { "failed" });
     record.duration = started.elapsed();
     (answer, record)

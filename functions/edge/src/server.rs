@@ -6,16 +6,17 @@
 mod idle;
 
 use std::future::Future;
+use std::hash::{BuildHasher as _, RandomState};
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
-use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderValue, ORIGIN};
+use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderName, HeaderValue, ORIGIN};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -35,6 +36,10 @@ use crate::problem::{BODY_BROKEN, BODY_TOO_SLOW};
 use crate::record::Record;
 use crate::route::path_of;
 use crate::serve::Recorded;
+use crate::trace;
+
+/// The header of an answer that names the request, as a function URL's do.
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 
 /// Longest body read, in bytes: what a function URL takes.
 pub const MAX_BODY_BYTES: usize = 6 * 1024 * 1024;
@@ -153,8 +158,11 @@ impl<F: Function> Responder for Recorded<F> {
     async fn respond(&self, event: ApiGatewayV2httpRequest) -> Response<Body> {
         let mut context = Context::default();
         context.request_id = next_request_id();
+        let request_id = context.request_id.clone();
         let request = Request::from(LambdaRequest::ApiGatewayV2(event)).with_lambda_context(context);
-        self.answer(request).await
+        let mut response = self.answer(request).await;
+        name(&mut response, &request_id);
+        response
     }
 
     fn refuse(&self, refusal: Refusal, request: &http::request::Parts) -> Response<Body> {
@@ -163,7 +171,13 @@ impl<F: Function> Responder for Recorded<F> {
             Refusal::TooSlow | Refusal::Broken => refusal.response(),
         };
         expose(&self.function, request.headers.get(ORIGIN), &mut response);
-        let mut record = Record::of(F::NAME, next_request_id());
+        let request_id = next_request_id();
+        name(&mut response, &request_id);
+        let mut record = Record::of(F::NAME, request_id);
+        record.trace_id = request
+            .headers
+            .get(trace::HEADER)
+            .and_then(|header| trace::root(header.as_bytes()));
         record.method = Some(known_method(&request.method));
         record.route = Some(known(F::routes(), path_of(&request.uri).as_deref()));
         record.status = Some(response.status().as_u16());
@@ -401,10 +415,26 @@ fn is_text(headers: &HeaderMap) -> bool {
         .is_some_and(|essence| matches!(essence.as_str(), "" | "application/json") || essence.starts_with("text/"))
 }
 
-/// Unique in this process; enough to find a request's lines in its log.
+/// A UUID as Lambda gives to an invocation, of version 8: sixty bits that are the process's own, and a count.
 fn next_request_id() -> String {
+    static PROCESS: LazyLock<u64> = LazyLock::new(|| RandomState::new().hash_one(std::process::id()));
     static COUNT: AtomicU64 = AtomicU64::new(1);
-    format!("local-{:08x}", COUNT.fetch_add(1, Ordering::Relaxed))
+    let (process, count) = (*PROCESS, COUNT.fetch_add(1, Ordering::Relaxed));
+    format!(
+        "{:08x}-{:04x}-8{:03x}-8{:03x}-{:012x}",
+        process >> 32,
+        process >> 16 & 0xffff,
+        process & 0xfff,
+        count >> 48 & 0xfff,
+        count & 0xffff_ffff_ffff
+    )
+}
+
+/// Puts a request's id where a function URL does.
+pub fn name(response: &mut Response<Body>, request_id: &str) {
+    if let Ok(value) = HeaderValue::try_from(request_id) {
+        response.headers_mut().insert(REQUEST_ID, value);
+    }
 }
 
 fn to_hyper(response: Response<Body>) -> hyper::Response<Full<Bytes>> {

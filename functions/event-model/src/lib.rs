@@ -18,5 +18,5 @@ mod schema;
 pub use batch::Events;
 pub use event::{Event, FIELDS};
 pub use issue::{Bound, Issue, Loc, Reason, Rejection, Undecodable};
-pub use line::{LineError, Record, Row};
+pub use line::{LineError, Record, Row, is_request_id};
 pub use schema::NormalisedEvent;

@@ -32,6 +32,9 @@ pub const MAX_LOC_KEY_BYTES: usize = 256;
 /// (<https://docs.aws.amazon.com/firehose/latest/APIReference/API_PutRecordBatch.html>: 1,000 KiB before base64).
 pub const MAX_LINE_BYTES: usize = 1_024_000;
 
+/// Longest request id of a line, in bytes: a UUID, as Lambda gives to each invocation.
+pub const MAX_REQUEST_ID_BYTES: usize = 36;
+
 /// Most invalid events of a batch that are answered one by one. A batch with more of them is refused whole, so that an
 /// answer always names each event that was not stored, and still fits into what a function URL can return.
 pub const MAX_REJECTED_EVENTS: usize = 10_000;

@@ -12,7 +12,7 @@ use crate::calendar;
 use crate::coerce;
 use crate::event::Event;
 use crate::json::{self, JsonError, Raw, Top};
-use crate::limits::MAX_LINE_BYTES;
+use crate::limits::{MAX_LINE_BYTES, MAX_REQUEST_ID_BYTES};
 
 /// One accepted event: what Firehose carries.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,8 +21,18 @@ pub struct Record {
     pub event_id: Uuid,
     /// When `events` accepted it; milliseconds, anything finer is dropped when it is written.
     pub received_at: Timestamp,
+    /// Of the request that carried it: the invocation's id; empty where it is not known, as in lines of older versions.
+    /// [`is_request_id`] holds.
+    pub request_id: String,
     /// What the client posted.
     pub event: Event,
+}
+
+/// Whether a text is a request id as it may travel and be stored: at most [`MAX_REQUEST_ID_BYTES`] hexadecimal digits and `-`,
+/// such as Lambda's UUIDs. Nothing that a stranger would have to say fits into it.
+pub fn is_request_id(text: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_hexdigit() || byte == b'-';
+    text.len() <= MAX_REQUEST_ID_BYTES && text.bytes().all(plain)
 }
 
 /// The stored columns of one event, in the table's order.
@@ -50,6 +60,8 @@ pub struct Row {
     pub event_id: Uuid,
     /// `DateTime64(3, 'UTC')`: milliseconds since 1970.
     pub received_at: i64,
+    /// `String`; [`is_request_id`] holds.
+    pub request_id: String,
 }
 
 impl From<Record> for Row {
@@ -57,6 +69,7 @@ impl From<Record> for Row {
         let Record {
             event_id,
             received_at,
+            request_id,
             event,
         } = record;
         Row {
@@ -71,6 +84,7 @@ impl From<Record> for Row {
             exp: event.exp,
             event_id,
             received_at: received_at.as_millisecond(),
+            request_id,
         }
     }
 }
@@ -82,6 +96,7 @@ impl Row {
             event_id: self.event_id,
             // Out of range only for a row that was made by hand.
             received_at: Timestamp::from_millisecond(self.received_at).unwrap_or_default(),
+            request_id: self.request_id.clone(),
             event: Event {
                 dt: self.dt,
                 name: self.name.clone(),
@@ -172,8 +187,8 @@ impl LineError {
 /// How a line begins: its id follows.
 const LINE_START: &[u8] = b"{\"event_id\":\"";
 
-/// The fields of a line, in the order in which they are written.
-const LINE_FIELDS: [&str; 11] = [
+/// The fields of a line, in the order in which they are written. The last may be missing.
+const LINE_FIELDS: [&str; 12] = [
     "event_id",
     "received_at",
     "dt",
@@ -185,6 +200,7 @@ const LINE_FIELDS: [&str; 11] = [
     "product_id",
     "amount",
     "exp",
+    "request_id",
 ];
 
 impl Record {
@@ -224,7 +240,13 @@ impl Record {
             out.push(b':');
             write_json(out, value);
         }
-        out.extend_from_slice(b"}}\n");
+        out.push(b'}');
+        // A line without it is the line that older versions wrote.
+        if !self.request_id.is_empty() {
+            out.extend_from_slice(b",\"request_id\":");
+            write_json(out, &self.request_id);
+        }
+        out.extend_from_slice(b"}\n");
     }
 
     /// The id of a line's event, from its beginning alone: for counting lines without reading them. `None` for a line that
@@ -254,6 +276,7 @@ impl Record {
             product_id,
             amount,
             exp,
+            request_id,
         ] = values;
         Ok(Record {
             event_id: field(0, event_id, "a UUID", |value| Uuid::try_parse(&text_of(value)?).ok())?,
@@ -269,6 +292,10 @@ impl Record {
                 amount: field(9, amount, "a finite number that is not negative", amount_of)?,
                 exp: field(10, exp, "an object of strings", pairs_of)?,
                 event_id: None,
+            },
+            request_id: match request_id {
+                Some(_) => field(11, request_id, "at most 36 hexadecimal digits and -", request_id_of)?,
+                None => String::new(),
             },
         })
     }
@@ -317,6 +344,10 @@ fn field<'a, T>(
 
 fn text_of(value: Raw<'_>) -> Option<String> {
     coerce::string(value).ok()
+}
+
+fn request_id_of(value: Raw<'_>) -> Option<String> {
+    text_of(value).filter(|text| is_request_id(text))
 }
 
 fn dt_of(value: Raw<'_>) -> Option<u32> {

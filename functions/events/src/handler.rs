@@ -23,7 +23,7 @@ pub async fn handle(context: &Context, request: Request, record: &mut Record) ->
     context.write_keys.check(&request)?;
     let now = (context.now)();
     let mut rejected = Rejected::default();
-    let read = intake::read(&request, keep, now, context.new_id, &mut rejected);
+    let read = intake::read(&request, keep, now, context.new_id, record.request_id(), &mut rejected);
     // Of what could not be read to its end, nobody knows how many events it holds.
     let events_are_known = matches!(&read, Ok(_) | Err(Error::Invalid(_) | Error::EventTooLarge));
     if keep == Keep::Lines && events_are_known {

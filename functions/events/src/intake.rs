@@ -1,7 +1,7 @@
 //! From a body to lines that are ready for the stream, and verdicts on what cannot be one.
 
 use edge::{Rejected, Request, body};
-use event_model::{Event, Issue, Reason, Record, Rejection};
+use event_model::{Event, Issue, Reason, Record, Rejection, is_request_id};
 use jiff::Timestamp;
 use serde_json::value::RawValue;
 use uuid::Uuid;
@@ -47,12 +47,14 @@ pub(crate) enum Keep {
     Shown,
 }
 
-/// Reads the events of a request, and counts the wrong ones in `rejected`. An error means that none of them is to be stored.
+/// Reads the events of a request, and counts the wrong ones in `rejected`. An error means that none of them is to be stored. Their lines
+/// carry the request's id, if it is one that can travel.
 pub(crate) fn read(
     request: &Request,
     keep: Keep,
     now: Timestamp,
     new_id: impl Fn() -> Uuid,
+    request_id: &str,
     rejected: &mut Rejected,
 ) -> Result<Intake, Error> {
     let headers = request.headers();
@@ -66,6 +68,7 @@ pub(crate) fn read(
     let is_batch = events.is_batch();
     let mut packer = Packer::default();
     let (mut places, mut verdicts, mut shown) = (Vec::new(), Verdicts::default(), Shown::default());
+    let request_id = if is_request_id(request_id) { request_id } else { "" };
     let mut place = 0;
     while let Some(event) = events.next_event().inspect_err(|refusal| whole(refusal, rejected))? {
         let bad = match event {
@@ -74,6 +77,7 @@ pub(crate) fn read(
                 let record = Record {
                     event_id: given.unwrap_or_else(&new_id),
                     received_at: now,
+                    request_id: request_id.to_owned(),
                     event,
                 };
                 match packer.push(|line| record.write_line(line)) {

@@ -15,9 +15,6 @@ const ACCESS_KEY: &str = "x-amz-firehose-access-key";
 const REQUEST_ID: &str = "x-amz-firehose-request-id";
 const PROTOCOL_VERSION: &str = "x-amz-firehose-protocol-version";
 
-/// Longest request id that is logged: a UUID.
-const MAX_LOGGED_ID_BYTES: usize = 36;
-
 /// Longest `errorMessage` that Firehose reads, in characters.
 const MAX_MESSAGE_CHARS: usize = 8192;
 
@@ -84,8 +81,7 @@ fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 
 /// A request id as a log may hold it: Firehose's are UUIDs; anybody may send another, and it is left out.
 fn loggable(request_id: &str) -> &str {
-    let plain = |byte: u8| byte.is_ascii_hexdigit() || byte == b'-';
-    if request_id.len() <= MAX_LOGGED_ID_BYTES && request_id.bytes().all(plain) {
+    if event_model::is_request_id(request_id) {
         request_id
     } else {
         ""
@@ -94,11 +90,11 @@ fn loggable(request_id: &str) -> &str {
 
 /// Writes why a delivery failed. Neither ClickHouse's text nor the parser's goes there: both may quote the data.
 fn log(error: &Error, request_id: &str) {
-    let (code, reason, request_id) = (error.code(), error.message(), loggable(request_id));
+    let (code, reason, delivery) = (error.code(), error.message(), loggable(request_id));
     if error.status().is_server_error() {
-        tracing::error!(request_id, code, reason, "delivery failed");
+        tracing::error!(delivery, code, reason, "delivery failed");
     } else {
-        tracing::warn!(request_id, code, reason, "delivery refused");
+        tracing::warn!(delivery, code, reason, "delivery refused");
     }
 }
 

@@ -4,7 +4,8 @@
 //! the Native format with an `insert_deduplication_token`: a hash of its rows. Firehose repeats a delivery with the same
 //! records, but keeps its request id the same only "in a best-effort manner", so the rows themselves are the identity.
 //! They are sorted before they are hashed, so their order does not matter; each holds its event_id, so two groups are
-//! never equal by chance. A delivery that failed half-way is delivered again whole: the groups that were inserted before
+//! never equal by chance. The request id is not hashed: a delivery that a loader stored which did not know it is recognised
+//! by one that does. A delivery that failed half-way is delivered again whole: the groups that were inserted before
 //! are recognised and skipped. Two copies of one event in different groups, or in one, are left to the table's engine,
 //! which keeps one per sorting key.
 
@@ -23,7 +24,7 @@ use crate::native::{self, Block};
 
 /// The statement that a block of rows follows.
 const INSERT_EVENTS: &str = "INSERT INTO events (dt, name, user_id, url, obj, obj_id, product_id, amount, exp, event_id, \
-                             received_at) FORMAT Native";
+                             received_at, request_id) FORMAT Native";
 
 /// How many rows of one delivery may be refused one by one. Each costs some inserts to find, and a table that refuses more
 /// than so many is in a wrong state.
@@ -119,12 +120,12 @@ pub fn groups(rows: Vec<Row>) -> Vec<Group> {
 impl Group {
     /// The group of sorted rows of one month.
     fn of(month: u32, rows: &[Row]) -> Self {
-        let block = Bytes::from(rows_block(rows));
+        let (block, token) = rows_block(rows);
         Group {
             month,
             rows: rows.len(),
-            token: token("events", &block),
-            block,
+            block: Bytes::from(block),
+            token,
         }
     }
 }
@@ -157,7 +158,7 @@ fn by_sorting_key(a: &Row, b: &Row) -> std::cmp::Ordering {
     (a.dt, &a.name, &a.obj, &a.obj_id, a.event_id)
         .cmp(&(b.dt, &b.name, &b.obj, &b.obj_id, b.event_id))
         .then_with(|| key(a).cmp(&key(b)))
-        .then_with(|| (&a.url, &a.exp).cmp(&(&b.url, &b.exp)))
+        .then_with(|| (&a.url, &a.exp, &a.request_id).cmp(&(&b.url, &b.exp, &b.request_id)))
 }
 
 /// `toYYYYMM` of seconds since 1970.
@@ -167,9 +168,10 @@ fn month(dt: u32) -> u32 {
     u32::from(date.year().unsigned_abs()) * 100 + u32::from(date.month().unsigned_abs())
 }
 
-/// The columns of `events`, without `inserted_at`. Strings go where the table has LowCardinality: ClickHouse converts.
-fn rows_block(rows: &[Row]) -> Vec<u8> {
-    let mut block = Block::new(11, rows.len());
+/// The columns of `events`, without `inserted_at`, as a block and its token. Strings go where the table has LowCardinality:
+/// ClickHouse converts.
+fn rows_block(rows: &[Row]) -> (Vec<u8>, String) {
+    let mut block = Block::new(12, rows.len());
     block.column("dt", "DateTime('UTC')", rows, |out, row| {
         out.extend_from_slice(&row.dt.to_le_bytes())
     });
@@ -199,11 +201,21 @@ fn rows_block(rows: &[Row]) -> Vec<u8> {
     block.column("received_at", "DateTime64(3, 'UTC')", rows, |out, row| {
         out.extend_from_slice(&row.received_at.to_le_bytes());
     });
-    block.finish()
+    // As of a block that ends here, whose first byte is its number of columns.
+    let token = token("events", &[&[11], &block.written()[1..]]);
+    block.column("request_id", "String", rows, |out, row| {
+        native::string(out, row.request_id.as_bytes())
+    });
+    (block.finish(), token)
 }
 
-pub(crate) fn token(table: &str, block: &[u8]) -> String {
-    format!("weir-{table}-{:032x}", XxHash3_128::oneshot(block))
+/// The token of a block that is given in pieces.
+pub(crate) fn token(table: &str, block: &[&[u8]]) -> String {
+    let mut hash = XxHash3_128::new();
+    for piece in block {
+        hash.write(piece);
+    }
+    format!("weir-{table}-{:032x}", hash.finish_128())
 }
 
 /// Inserts one block under its token, in at most `limit`.

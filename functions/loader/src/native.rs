@@ -60,6 +60,11 @@ impl Block {
         string(&mut self.out, type_name.as_bytes());
     }
 
+    /// What is written so far: how many columns and rows there will be, and the columns.
+    pub(crate) fn written(&self) -> &[u8] {
+        &self.out
+    }
+
     /// The bytes of the block.
     pub fn finish(self) -> Vec<u8> {
         debug_assert_eq!(self.columns_left, 0, "every column is written");

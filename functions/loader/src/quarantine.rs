@@ -53,7 +53,7 @@ pub(crate) async fn keep(
         return Ok(());
     }
     // The request id is not in the hash: it may be another on a retry.
-    let token = token("quarantine", &block(&lines, ""));
+    let token = token("quarantine", &[&block(&lines, "")]);
     send(client, INSERT, Bytes::from(block(&lines, request_id)), &token, limit).await
 }
 

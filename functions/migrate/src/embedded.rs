@@ -17,6 +17,10 @@ const FILES: &[(&str, &str)] = &[
         "0003_create_events_per_minute.sql",
         include_str!("../../../migrations/0003_create_events_per_minute.sql"),
     ),
+    (
+        "0004_add_request_id.sql",
+        include_str!("../../../migrations/0004_add_request_id.sql"),
+    ),
 ];
 
 /// The migrations of this build.

@@ -18,8 +18,10 @@ mod replay;
 mod report;
 mod signals;
 mod status;
+mod tail;
 mod test;
 mod tools;
+mod trace;
 mod up;
 mod warehouse;
 
@@ -51,6 +53,10 @@ enum Command {
     Generate(Box<generate::Args>),
     /// Show how the stack does; with --reconcile, whether every event is accounted for
     Status(status::Args),
+    /// Show where one event is, and how it came there
+    Trace(trace::Args),
+    /// Show events as they arrive
+    Tail(tail::Args),
     /// Look at, correct and replay what could not become a row
     Quarantine(quarantine::Args),
     /// Replay what Firehose gave up on, from its backup
@@ -78,6 +84,8 @@ async fn main() -> ExitCode {
         Command::Dbt(args) => dbt::run(args).await,
         Command::Generate(args) => generate::run(*args).await,
         Command::Status(args) => status::run(args).await,
+        Command::Trace(args) => trace::run(args).await,
+        Command::Tail(args) => tail::run(args).await,
         Command::Quarantine(args) => quarantine::run(args).await,
         Command::Replay(args) => replay::run(args).await,
         Command::Chaos(args) => chaos::run(args).await,

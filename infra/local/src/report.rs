@@ -1,7 +1,7 @@
 //! What a long command tells the person who waits: bars and spinners in a terminal, plain lines everywhere else.
 
 use std::{
-    io::IsTerminal as _,
+    io::{IsTerminal as _, Write as _},
     time::{Duration, Instant},
 };
 
@@ -15,12 +15,16 @@ pub(crate) fn say(line: impl AsRef<str>) {
     }
 }
 
-/// One line to standard output.
+/// One line to standard output. Where nobody reads it any more, as behind `head`, it is not written.
 pub(crate) fn print(line: impl AsRef<str>) {
-    #[allow(clippy::print_stdout, reason = "this is a command's result")]
-    {
-        println!("{}", line.as_ref());
-    }
+    let _nobody_reads = try_print(line);
+}
+
+/// As [`print`]; an error says that nobody reads it.
+pub(crate) fn try_print(line: impl AsRef<str>) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{}", line.as_ref())?;
+    out.flush()
 }
 
 /// A piece of work that takes a while: its line appears when it begins and again, with its time, when it is done.
@@ -114,9 +118,41 @@ pub(crate) fn seconds(duration: Duration) -> String {
     }
 }
 
+/// Bytes from outside as text for a terminal, which obeys none of it: what is not printable, or turns the direction of writing, as an escape.
+pub(crate) fn escaped(bytes: &[u8]) -> String {
+    let mut text = String::new();
+    for chunk in bytes.utf8_chunks() {
+        for letter in chunk.valid().chars() {
+            let unseen = matches!(letter, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
+            if letter.is_control() || unseen {
+                text.extend(letter.escape_default());
+            } else {
+                text.push(letter);
+            }
+        }
+        for byte in chunk.invalid() {
+            text.push_str(&format!("\\x{byte:02x}"));
+        }
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_terminal_obeys_nothing() {
+        for (bytes, expected) in [
+            (&b"plain \"text\" \\"[..], "plain \"text\" \\"),
+            ("\u{e9}\u{4e16}".as_bytes(), "\u{e9}\u{4e16}"),
+            (b"\x1b[31m\r\n\t\x07\0", r"\u{1b}[31m\r\n\t\u{7}\u{0}"),
+            ("\u{202e}\u{9b}".as_bytes(), r"\u{202e}\u{9b}"),
+            (b"a\xff\xc3", r"a\xff\xc3"),
+        ] {
+            assert_eq!(escaped(bytes), expected);
+        }
+    }
 
     #[test]
     fn durations_read_well() {

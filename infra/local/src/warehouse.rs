@@ -1,7 +1,11 @@
 //! Which ClickHouse a command works on.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, bail};
-use edge::clickhouse::{ClickHouseConfig, WarehouseError};
+use clickhouse::query::Query;
+use edge::clickhouse::{ClickHouseConfig, WarehouseError, within};
+use serde::de::DeserializeOwned;
 use url::Url;
 
 use crate::project::Project;
@@ -73,6 +77,33 @@ impl WarehouseArgs {
 /// ClickHouse's failure for a terminal, with what it said.
 pub(crate) fn in_full(error: &WarehouseError) -> anyhow::Error {
     anyhow::anyhow!(error.in_full())
+}
+
+/// A failure in words, with what to do where that is known.
+pub(crate) fn explained(error: WarehouseError) -> anyhow::Error {
+    // Unknown column, table, database.
+    let unmigrated = matches!(error.exception(), Some(47 | 60 | 81));
+    let error = in_full(&error);
+    if unmigrated {
+        error.context("the tables are not there or are old: run `cargo weir migrate` first")
+    } else {
+        error
+    }
+}
+
+/// The rows of a query, which ClickHouse ends after so many seconds, as JSON gives them.
+pub(crate) async fn json_rows<T: DeserializeOwned>(
+    query: Query,
+    seconds: u32,
+) -> Result<serde_json::Result<Vec<T>>, WarehouseError> {
+    let query = query
+        .with_setting("max_execution_time", seconds.to_string())
+        .with_setting("output_format_json_quote_64bit_integers", "0");
+    // A little more, for its answer.
+    let limit = Duration::from_secs(u64::from(seconds) + 5);
+    let answer = within(limit, async { query.fetch_bytes("JSONEachRow")?.collect().await }).await?;
+    let rows = answer.split(|byte| *byte == b'\n').filter(|row| !row.is_empty());
+    Ok(rows.map(serde_json::from_slice).collect())
 }
 
 /// `CLICKHOUSE_URL` as every part of Weir takes it: an http or https address without credentials in it.

@@ -36,6 +36,7 @@ struct Fields {
     numbers: (u64, u64, u32, u128, i64),
     texts: (String, String, String, String),
     exp: Vec<(String, String)>,
+    request_id: String,
 }
 
 /// A column's type, with what fills it where that is not a matter of its size.
@@ -64,6 +65,7 @@ fn row(fields: Fields) -> Row {
         numbers,
         texts,
         exp,
+        request_id,
     } = fields;
     Row {
         dt,
@@ -77,6 +79,7 @@ fn row(fields: Fields) -> Row {
         exp,
         event_id: Uuid::from_u128(numbers.3),
         received_at: numbers.4,
+        request_id,
     }
 }
 
@@ -97,7 +100,7 @@ fn loaded(rows: Vec<Row>) {
         };
         assert!(rows.is_sorted_by_key(order), "the table's order");
         read.extend(rows);
-        walks(&group.block, 11);
+        walks(&group.block, 12);
     }
     let sorted = |mut rows: Vec<Row>| {
         rows.sort_by_cached_key(|row| format!("{row:?}"));
@@ -121,7 +124,7 @@ fn walks(block: &[u8], columns: usize) {
 fn decode(block: &[u8]) -> Option<Vec<Row>> {
     let mut reader = Reader(block);
     let (columns, rows) = (reader.number()?, usize::try_from(reader.number()?).ok()?);
-    assert_eq!(columns, 11);
+    assert_eq!(columns, 12);
     let dt = reader.column("dt", rows, |reader| reader.fixed().map(u32::from_le_bytes))?;
     let name = reader.column("name", rows, Reader::text)?;
     let user_id = reader.column("user_id", rows, |reader| reader.fixed().map(u64::from_le_bytes))?;
@@ -140,6 +143,7 @@ fn decode(block: &[u8]) -> Option<Vec<Row>> {
         Some(Uuid::from_u64_pair(u64::from_le_bytes(high), u64::from_le_bytes(low)))
     })?;
     let received_at = reader.column("received_at", rows, |reader| reader.fixed().map(i64::from_le_bytes))?;
+    let request_id = reader.column("request_id", rows, Reader::text)?;
     assert!(reader.0.is_empty(), "nothing is behind the last column");
     let mut before = 0;
     let rows = (0..rows).map(|at| {
@@ -157,6 +161,7 @@ fn decode(block: &[u8]) -> Option<Vec<Row>> {
             exp: pairs.by_ref().take(own as usize).collect(),
             event_id: event_id[at],
             received_at: received_at[at],
+            request_id: request_id[at].clone(),
         }
     });
     Some(rows.collect())

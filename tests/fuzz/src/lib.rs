@@ -37,6 +37,7 @@ pub fn check_event(event: &Event) {
     let record = Record {
         event_id: event.event_id().unwrap_or(Uuid::max()),
         received_at: Timestamp::from_millisecond(1_715_941_231_007).expect("a time of this age"),
+        request_id: "8f5e0c7a-3f1d-4e57-9f0a-5b8a4c1d2e3f".to_owned(),
         event: event.clone(),
     };
     check_record(&record);

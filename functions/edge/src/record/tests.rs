@@ -25,6 +25,7 @@ fn a_record_is_one_line_of_the_embedded_metric_format() {
     }
     let everything = Record {
         outcome: Some("done"),
+        trace_id: Some("1-5759e988-bd862e3fe1be46a994272793".to_owned()),
         delivery: Some("d-1".to_owned()),
         accepted: Some(5),
         rejected: Some(rejected),
@@ -40,7 +41,7 @@ fn a_record_is_one_line_of_the_embedded_metric_format() {
     let properties = json!({ "request_id": "r-1", "method": "POST", "route": "/events", "status": 200 });
     let all_properties = json!({
         "request_id": "r-1", "method": "POST", "route": "/events", "status": 200, "outcome": "done", "delivery": "d-1",
-        "rejected.missing": 2, "rejected.int_parsing": 1
+        "trace_id": "1-5759e988-bd862e3fe1be46a994272793", "rejected.missing": 2, "rejected.int_parsing": 1
     });
     let all_metrics = json!({
         "Accepted": 5, "Rejected": 3, "NotStored": 0, "Bytes": 350, "FirehoseRetries": 2, "Stored": u64::MAX,

@@ -146,6 +146,28 @@ async fn requests_reach_the_handler_as_on_aws() {
     assert!(answer.ends_with("POST / binary 1"), "{answer}");
 }
 
+/// Whatever the answer is, it names its request, and no two have the same name.
+#[tokio::test]
+async fn answers_name_their_request() {
+    let running = start().await;
+    let mut seen = std::collections::HashSet::new();
+    for request in [
+        "GET /a HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+        "GET /a HTTP/1.1\r\nHost: x\r\nx-amzn-requestid: mine\r\nConnection: close\r\n\r\n",
+        "GET /panic HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+        "GET /teapot HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 6291457\r\n\r\n",
+    ] {
+        let answer = talk(running.address, request.as_bytes()).await;
+        let (_, rest) = answer.split_once("x-amzn-requestid: ").expect(&answer);
+        let (id, _) = rest.split_once('\r').unwrap();
+        let parts: Vec<_> = id.split('-').map(str::len).collect();
+        assert_eq!(parts, [8, 4, 4, 4, 12], "{id}");
+        assert!(id.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-'), "{id}");
+        assert!(seen.insert(id.to_owned()), "{id} is another request's");
+    }
+}
+
 #[tokio::test]
 async fn a_panic_is_an_answer() {
     let running = start().await;

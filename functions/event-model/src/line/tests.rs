@@ -9,6 +9,7 @@ fn record() -> Record {
     Record {
         event_id: "018f8523-3c5b-7d4a-9d3e-0b6f4c1f2a10".parse().unwrap(),
         received_at: "2024-05-17T07:20:31.0425Z".parse().unwrap(),
+        request_id: String::new(),
         event: Event::from_json(body.as_bytes()).unwrap(),
     }
 }
@@ -28,6 +29,47 @@ fn line_has_a_fixed_form() {
         "\n"
     );
     assert_eq!(line(&record()), expected);
+}
+
+/// Lines without a request id are what versions wrote that did not know it: their rows and their bytes stay as they were.
+#[test]
+fn a_request_id_comes_last_and_may_be_missing() {
+    let id = "8f5e0c7a-3f1d-4e57-9f0a-5b8a4c1d2e3f";
+    let without = line(&record());
+    let with = line(&Record {
+        request_id: id.to_owned(),
+        ..record()
+    });
+    assert_eq!(
+        with,
+        without.replace("}}\n", &format!("}},\"request_id\":\"{id}\"}}\n"))
+    );
+    assert_eq!(Record::from_line(without.as_bytes()).unwrap().request_id, "");
+    assert_eq!(Record::from_line(with.as_bytes()).unwrap().request_id, id);
+    let row = Row::from(Record::from_line(with.as_bytes()).unwrap());
+    assert_eq!([&row.to_line()[..], b"\n"].concat(), with.as_bytes());
+    let too_long = format!("\"{}\"", "a".repeat(37));
+    for (value, good) in [
+        ("\"\"", true),
+        ("\"c0FFEE-\"", true),
+        (&too_long, false),
+        ("\"g\"", false),
+        ("\"a b\"", false),
+        ("\"\\n\"", false),
+        ("7", false),
+        ("null", false),
+        ("{}", false),
+    ] {
+        let line = with.replace(&format!("\"{id}\""), value);
+        let field = Record::from_line(line.as_bytes())
+            .err()
+            .map(|error| (error.code(), error.field()));
+        assert_eq!(
+            field,
+            (!good).then_some(("invalid_field", Some("request_id"))),
+            "{value}"
+        );
+    }
 }
 
 #[test]
@@ -111,10 +153,12 @@ prop_compose! {
         amount in prop_oneof![0.0..f64::MAX, 0.0..1000.0, Just(0.0), Just(-0.0), Just(5e-324)],
         exp in prop::collection::btree_map(any::<String>(), any::<String>(), 0..20),
         id in any::<u128>(), received_at in 0_i64..=4_102_444_800_000,
+        request_id in "([0-9a-fA-F-]{36})?",
     ) -> Record {
         Record {
             event_id: Uuid::from_u128(id),
             received_at: Timestamp::from_millisecond(received_at).unwrap(),
+            request_id,
             event: Event {
                 dt, name, user_id, url: format!("https://site/{path}"), obj, obj_id, product_id, amount,
                 exp: exp.into_iter().collect(), event_id: None,

@@ -269,6 +269,7 @@ async fn a_table_that_refuses_everything_is_no_matter_of_rows() {
         exp: Vec::new(),
         event_id: uuid::Uuid::from_u128(id as u128),
         received_at: 0,
+        request_id: String::new(),
     });
     let fake = Fake::start(std::iter::repeat_n(REFUSES_DATA, 1_000)).await;
     let limit = std::time::Duration::from_secs(60);

@@ -11,12 +11,12 @@ prop_compose! {
         strings in prop::collection::vec("[a-c\u{e9}]{0,3}", 4),
         user_id in any::<u64>(), product_id in any::<u64>(), amount in 0.0..1e12_f64,
         exp in prop::collection::btree_map("[a-z]{0,200}", "[a-z]{0,3}", 0..4),
-        id in any::<u128>(), received_at in 0_i64..4_102_444_800_000,
+        id in any::<u128>(), received_at in 0_i64..4_102_444_800_000, request_id in "([0-9a-f-]{36})?",
     ) -> Row {
         let [name, url, obj, obj_id] = strings.try_into().unwrap();
         Row {
             dt, name, user_id, url, obj, obj_id, product_id, amount, exp: exp.into_iter().collect(),
-            event_id: Uuid::from_u128(id), received_at,
+            event_id: Uuid::from_u128(id), received_at, request_id,
         }
     }
 }
@@ -58,7 +58,7 @@ impl<'a> Decoder<'a> {
     }
 
     fn rows(mut self) -> Vec<Row> {
-        assert_eq!(self.varint(), 11);
+        assert_eq!(self.varint(), 12);
         let rows = self.varint();
         let dt = self.column(rows, "dt", "DateTime('UTC')", |d| {
             u32::from_le_bytes(d.take(4).try_into().unwrap())
@@ -76,6 +76,7 @@ impl<'a> Decoder<'a> {
         let values: Vec<_> = (0..pairs).map(|_| self.string()).collect();
         let event_id = self.column(rows, "event_id", "UUID", |d| Uuid::from_u64_pair(d.u64(), d.u64()));
         let received_at = self.column(rows, "received_at", "DateTime64(3, 'UTC')", |d| d.u64() as i64);
+        let request_id = self.column(rows, "request_id", "String", Self::string);
         assert!(self.0.is_empty());
         let mut start = 0;
         (0..rows)
@@ -99,6 +100,7 @@ impl<'a> Decoder<'a> {
                     exp,
                     event_id: event_id[at],
                     received_at: received_at[at],
+                    request_id: request_id[at].clone(),
                 }
             })
             .collect()
@@ -110,7 +112,7 @@ proptest! {
 
     #[test]
     fn a_block_holds_its_rows(rows in prop::collection::vec(any_row(), 0..30)) {
-        let block = rows_block(&rows);
+        let (block, _) = rows_block(&rows);
         prop_assert_eq!(Decoder(&block).rows(), rows);
     }
 
@@ -160,9 +162,14 @@ fn tokens_stay() {
         r#""dt":"2024-05-17T10:20:30Z","name":"view","user_id":1,"url":"http://site/main","obj":"page","#,
         r#""obj_id":"","product_id":0,"amount":0.0,"exp":{"a":"b"}}"#
     );
-    let groups = groups(vec![Record::from_line(line.as_bytes()).unwrap().into()]);
-    assert_eq!((groups.len(), groups[0].month, groups[0].rows), (1, 202_405, 1));
-    assert_eq!(groups[0].token, "weir-events-6f3159fbbd2735ed3b5ac99aa50629e0");
+    // Nor may a request id change it: a loader that does not know it stores the same line without.
+    let with = line.replace("\"}}", "\"},\"request_id\":\"8f5e0c7a-3f1d-4e57-9f0a-5b8a4c1d2e3f\"}");
+    assert_ne!(with, line);
+    for line in [line, &with] {
+        let groups = groups(vec![Record::from_line(line.as_bytes()).unwrap().into()]);
+        assert_eq!((groups.len(), groups[0].month, groups[0].rows), (1, 202_405, 1));
+        assert_eq!(groups[0].token, "weir-events-6f3159fbbd2735ed3b5ac99aa50629e0");
+    }
 }
 
 /// A server may answer before it has read what it was sent, and then read no further, or close. What it says decides

@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 
 use bytes::{Buf as _, BytesMut};
 use event_model::Record;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::clock::now_ms;
@@ -155,6 +156,42 @@ impl Ledger {
         self.read_between(spool, &status.undone(tail), since, (first, tail), take)
     }
 
+    /// Where the lines with that key are. Reads all that is kept: some hundredths of a second for a million lines. Blocks.
+    pub(crate) fn find(&self, spool: &Spool, status: &Status, key: Uuid) -> io::Result<Whereabouts> {
+        let _alone = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
+        let (first, tail) = spool.bounds();
+        // In this order: a batch that ends between the two is still waiting here, and done for who asks next.
+        let (undone, open) = (status.undone(tail), status.open());
+        let (mut found, mut waits) = (Whereabouts::default(), false);
+        found.lost_bytes = self.read_between(spool, &undone, i64::MIN, (first, tail), &mut |entries| {
+            for entry in entries.iter().filter(|entry| entry.key == key) {
+                *found.taken.entry(entry.hour).or_default() += 1;
+                waits |= entry.waiting;
+            }
+            ControlFlow::Continue(())
+        })?;
+        if !waits {
+            return Ok(found);
+        }
+        for (from, to) in undone {
+            let lines = lines_of(spool, (from, to), key)?;
+            if lines == 0 {
+                continue;
+            }
+            match open.iter().find(|batch| (batch.first, batch.end) == (from, to)) {
+                Some(batch) => found.batches.push(Waiting {
+                    request_id: batch.request_id,
+                    lines,
+                    attempts: batch.attempts,
+                    code: batch.last.map(|last| last.code.to_owned()),
+                    status: batch.last.and_then(|last| last.status),
+                }),
+                None => found.spooled += lines,
+            }
+        }
+        Ok(found)
+    }
+
     fn read_between(
         &self,
         spool: &Spool,
@@ -260,6 +297,44 @@ impl Stretch {
         }
         stretch
     }
+}
+
+/// How many lines with that key are between two offsets.
+fn lines_of(spool: &Spool, (from, to): (u64, u64), key: Uuid) -> io::Result<u64> {
+    let mut lines = 0;
+    spool.scan(from, to, &mut |item| {
+        if let Item::Record(frame, _) = item {
+            lines += keys(frame.data).filter(|found| *found == key).count() as u64;
+        }
+        ControlFlow::Continue(())
+    })?;
+    Ok(lines)
+}
+
+/// Where the lines of one event are: what `GET /ledger/<stream>/<key>` answers.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Whereabouts {
+    /// How many were taken, by hours since 1970.
+    pub(crate) taken: BTreeMap<i64, u64>,
+    /// How many wait, and are in no batch yet.
+    pub(crate) spooled: u64,
+    /// The batches in which others wait.
+    pub(crate) batches: Vec<Waiting>,
+    /// Bytes that cannot be read: there may be more lines in them.
+    pub(crate) lost_bytes: u64,
+}
+
+/// Lines in an open batch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Waiting {
+    /// The request id of all its attempts.
+    pub(crate) request_id: Uuid,
+    pub(crate) lines: u64,
+    /// Attempts that failed.
+    pub(crate) attempts: u32,
+    /// How the last of them failed, and the status of its answer: as far as it is known.
+    pub(crate) code: Option<String>,
+    pub(crate) status: Option<u16>,
 }
 
 /// Keys of one segment and one hour, or how much of it was lost.

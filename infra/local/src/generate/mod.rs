@@ -31,9 +31,9 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
+use self::report::{LatencyReport, Report};
 use backfill::Backfill;
 use disorder::{Disorder, Numbered};
-use report::{LatencyReport, Report};
 pub(crate) use send::causes;
 use send::{Parcel, Patience, Sender};
 use shop::{Plan, Shop};
@@ -213,7 +213,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         duplicate_percent: args.duplicate_percent,
     };
     let total = events + disorder.duplicates(events);
-    say(&format!(
+    crate::report::print(format!(
         "{events} events of {} users over {} days up to {} → {target}",
         plan.users, plan.days, plan.last_day
     ));
@@ -256,7 +256,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     if let Some(file) = report_file {
         serde_json::to_writer_pretty(file, &report).context("the report cannot be written")?;
     }
-    say(&describe(&report, &totals));
+    crate::report::print(describe(&report, &totals));
     let good = !totals.hopeless && report.failed == 0 && report.refused.is_empty();
     Ok(match asked.get() {
         _ if !good => ExitCode::FAILURE,
@@ -368,9 +368,4 @@ fn describe(report: &Report, totals: &Totals) -> String {
         report.seconds, report.events_per_second, report.latency_ms.p50, report.latency_ms.p99
     ));
     lines.join("\n")
-}
-
-#[allow(clippy::print_stdout, reason = "what the command has to say to its user")]
-fn say(text: &str) {
-    println!("{text}");
 }

@@ -14,7 +14,8 @@ use std::process::ExitCode;
 use anyhow::{Context as _, bail};
 use uuid::Uuid;
 
-use self::table::{Filter, Line, Quarantine, State};
+use self::table::Filter;
+pub(crate) use self::table::{Line, Quarantine, State};
 use crate::moment;
 use crate::project::Project;
 use crate::report;

@@ -1,4 +1,4 @@
-//! Lines for people and for programs. The bytes came from outside: what a terminal would obey is written as an escape.
+//! Lines for people and for programs.
 
 use std::fmt::Write as _;
 
@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
 use super::table::{Line, State};
+use crate::report::escaped;
 
 /// One line of a list.
 pub(super) fn short(line: &Line) -> String {
@@ -64,42 +65,5 @@ fn state(state: State) -> &'static str {
         State::New => "new",
         State::Fixed => "fixed",
         State::Replayed => "replayed",
-    }
-}
-
-/// Bytes as text: what is not printable, or turns the direction of writing, as an escape.
-pub(super) fn escaped(bytes: &[u8]) -> String {
-    let mut text = String::new();
-    for chunk in bytes.utf8_chunks() {
-        for letter in chunk.valid().chars() {
-            let unseen = matches!(letter, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
-            if letter.is_control() || unseen {
-                text.extend(letter.escape_default());
-            } else {
-                text.push(letter);
-            }
-        }
-        for byte in chunk.invalid() {
-            let _ = write!(text, "\\x{byte:02x}");
-        }
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_terminal_obeys_nothing() {
-        for (bytes, expected) in [
-            (&b"plain \"text\" \\"[..], "plain \"text\" \\"),
-            ("\u{e9}\u{4e16}".as_bytes(), "\u{e9}\u{4e16}"),
-            (b"\x1b[31m\r\n\t\x07\0", r"\u{1b}[31m\r\n\t\u{7}\u{0}"),
-            ("\u{202e}\u{9b}".as_bytes(), r"\u{202e}\u{9b}"),
-            (b"a\xff\xc3", r"a\xff\xc3"),
-        ] {
-            assert_eq!(escaped(bytes), expected);
-        }
     }
 }

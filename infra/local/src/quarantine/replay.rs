@@ -16,10 +16,9 @@ use uuid::Uuid;
 
 use super::correct;
 use super::event_id;
-use super::print::escaped;
 use super::table::{Line, Quarantine, State};
 use crate::project::Project;
-use crate::report::{self, Step};
+use crate::report::{self, Step, escaped};
 use crate::signals::Signals;
 use crate::up;
 

@@ -7,13 +7,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use clickhouse::Client;
-use edge::clickhouse::{WarehouseError, within};
+use edge::clickhouse::within;
 use jiff::Timestamp;
 use loader::native::{self, Block};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::warehouse;
+use crate::warehouse::explained;
 
 /// How long one statement may take.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -38,7 +38,7 @@ ORDER BY q.quarantined_at DESC, q.id";
 /// What was done about a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum State {
+pub(crate) enum State {
     /// Nothing.
     New,
     /// It was corrected.
@@ -49,23 +49,23 @@ pub(super) enum State {
 
 /// One line.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Line {
-    pub(super) id: Uuid,
+pub(crate) struct Line {
+    pub(crate) id: Uuid,
     /// UTC, as ClickHouse writes it.
-    pub(super) at: String,
-    pub(super) stage: String,
-    pub(super) code: String,
-    pub(super) reason: String,
-    pub(super) field: String,
-    pub(super) request_id: String,
-    pub(super) bytes: u32,
+    pub(crate) at: String,
+    pub(crate) stage: String,
+    pub(crate) code: String,
+    pub(crate) reason: String,
+    pub(crate) field: String,
+    pub(crate) request_id: String,
+    pub(crate) bytes: u32,
     /// Empty in a list.
-    pub(super) raw: Vec<u8>,
+    pub(crate) raw: Vec<u8>,
     /// The last correction; empty in a list.
-    pub(super) fix: Option<Vec<u8>>,
-    pub(super) state: State,
+    pub(crate) fix: Option<Vec<u8>>,
+    pub(crate) state: State,
     /// The event that it became.
-    pub(super) event_id: Option<Uuid>,
+    pub(crate) event_id: Option<Uuid>,
 }
 
 impl Line {
@@ -78,18 +78,18 @@ impl Line {
 /// Which lines to list.
 #[derive(Debug, Default)]
 pub(super) struct Filter {
-    pub(super) stage: Option<String>,
-    pub(super) code: Option<String>,
+    pub(crate) stage: Option<String>,
+    pub(crate) code: Option<String>,
     pub(super) since: Option<Timestamp>,
 }
 
 /// The tables.
-pub(super) struct Quarantine {
+pub(crate) struct Quarantine {
     client: Client,
 }
 
 impl Quarantine {
-    pub(super) fn new(client: Client) -> Self {
+    pub(crate) fn new(client: Client) -> Self {
         Self { client }
     }
 
@@ -124,6 +124,15 @@ impl Quarantine {
             (None, _) => bail!("no line in quarantine has the id {prefix}"),
             _ => bail!("several lines in quarantine have an id that begins with {prefix}"),
         }
+    }
+
+    /// The newest lines, twenty at most, that hold that text or became that event, with their bytes.
+    pub(crate) async fn of_event(&self, event_id: Uuid) -> anyhow::Result<Vec<Line>> {
+        let condition = "positionCaseInsensitive(raw, ?) > 0 OR id IN (
+            SELECT id FROM events_quarantine_actions WHERE action = 'replay' AND event_id = toUUID(?))";
+        let query = format!("{} LIMIT 20 SETTINGS max_execution_time = 60", lines(condition, true));
+        let id = event_id.to_string();
+        self.read(&query, &[id.clone(), id]).await
     }
 
     /// The lines with these ids, with their bytes.
@@ -212,18 +221,6 @@ fn lines(condition: &str, with_bytes: bool) -> String {
         .replace("WITH_RAW", raw)
         .replace("WITH_FIX", fix)
         .replace("CONDITION", condition)
-}
-
-/// A failure in words, with what to do where that is known.
-fn explained(error: WarehouseError) -> anyhow::Error {
-    // Unknown column, table, database.
-    let unmigrated = matches!(error.exception(), Some(47 | 60 | 81));
-    let error = warehouse::in_full(&error);
-    if unmigrated {
-        error.context("the tables are not there or are old: run `cargo weir migrate` first")
-    } else {
-        error
-    }
 }
 
 /// A row of [`LINES`].

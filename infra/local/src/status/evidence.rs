@@ -13,7 +13,7 @@ use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
 use super::reconcile::{Evidence, Taken};
-use crate::firehose::ledger;
+use crate::firehose::ledger::{self, Whereabouts};
 use crate::replay::source::Source;
 use crate::report;
 
@@ -51,7 +51,10 @@ impl Places<'_> {
             taken: self.taken(since).await?,
             ..Evidence::default()
         };
-        evidence.given_up = self.given_up().await?;
+        each_given_up(self.backup, |_, key, _| {
+            evidence.given_up.insert(key);
+        })
+        .await?;
         evidence.quarantined = self.quarantined().await?;
         evidence.stored = self.stored(since, now).await?;
         let done = evidence.taken.events.iter().filter(|(_, (_, waits))| !waits);
@@ -63,6 +66,19 @@ impl Places<'_> {
             evidence.stored.extend(self.stored_among(ids).await?);
         }
         Ok(evidence)
+    }
+
+    /// Where Firehose says that the lines of one event are.
+    pub(crate) async fn whereabouts(&self, event_id: Uuid) -> anyhow::Result<Whereabouts> {
+        let url = format!("{}/ledger/{}/{event_id}", self.firehose, crate::up::STREAM);
+        let response = self.http.get(url).timeout(LIMIT).send().await;
+        let response = response.context("Firehose does not answer")?;
+        let status = response.status();
+        ensure!(
+            status.is_success(),
+            "Firehose has no ledger to show: it answers {status}"
+        );
+        response.json().await.context(BROKE_OFF)
     }
 
     async fn taken(&self, since: Option<i64>) -> anyhow::Result<Taken> {
@@ -159,36 +175,40 @@ impl Places<'_> {
         ensure!(left == 0, "ClickHouse's answer broke off in the middle of a row");
         Ok(())
     }
+}
 
-    /// The lines of every error record in the backup.
-    async fn given_up(&self) -> anyhow::Result<HashSet<Uuid>> {
-        let mut keys = HashSet::new();
-        if !self.backup.is_dir() {
-            return Ok(keys);
-        }
-        for object in Source::Path(self.backup.to_owned()).objects().await? {
-            let content = match object.read().await {
-                Ok(content) => content,
-                Err(error) => {
-                    report::say(format!("{error:#}"));
-                    continue;
-                }
-            };
-            match Contents::read(&content) {
-                Ok(contents) => {
-                    for wrong in &contents.undecodable {
-                        report::say(format!("{}: {wrong}", object.name));
-                    }
-                    for lines in contents.deliveries {
-                        keys.extend(lines.rows.iter().map(|row| row.event_id));
-                        keys.extend(lines.rejected.iter().map(|line| ledger::key(&line.raw)));
-                    }
-                }
-                Err(error) => report::say(format!("{}: {error}", object.name)),
-            }
-        }
-        Ok(keys)
+/// Hands on every line of every error record in a backup: the object's name, the line's key, and its request's id where the line is
+/// an event.
+pub(crate) async fn each_given_up(backup: &Path, mut each: impl FnMut(&str, Uuid, Option<&str>)) -> anyhow::Result<()> {
+    if !backup.is_dir() {
+        return Ok(());
     }
+    for object in Source::Path(backup.to_owned()).objects().await? {
+        let content = match object.read().await {
+            Ok(content) => content,
+            Err(error) => {
+                report::say(format!("{error:#}"));
+                continue;
+            }
+        };
+        match Contents::read(&content) {
+            Ok(contents) => {
+                for wrong in &contents.undecodable {
+                    report::say(format!("{}: {wrong}", object.name));
+                }
+                for lines in contents.deliveries {
+                    for row in &lines.rows {
+                        each(&object.name, row.event_id, Some(&row.request_id));
+                    }
+                    for line in &lines.rejected {
+                        each(&object.name, ledger::key(&line.raw), None);
+                    }
+                }
+            }
+            Err(error) => report::say(format!("{}: {error}", object.name)),
+        }
+    }
+    Ok(())
 }
 
 /// A number in LEB128 at the beginning, and how many bytes it takes before it. `None` while it is not all there.

@@ -11,7 +11,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 
-pub(crate) use self::evidence::Places;
+pub(crate) use self::evidence::{Places, each_given_up};
 pub(crate) use self::reconcile::Account;
 use crate::client;
 use crate::firehose::ledger::KEPT_HOURS;

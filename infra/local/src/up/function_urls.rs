@@ -14,6 +14,7 @@ use edge::server::{self, Refusal, Responder};
 use edge::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse, Body, Response, problem};
 use reqwest::{Client, StatusCode};
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use super::settings::FUNCTIONS;
 
@@ -72,13 +73,18 @@ impl Responder for Invoker {
             return problem::NOT_FOUND.response(None);
         };
         event.raw_path = Some(path.to_owned());
-        match self.invoke(function, &event).await {
+        // cargo-lambda does not tell the id of an invocation.
+        let request_id = Uuid::new_v4().to_string();
+        event.request_context.request_id = Some(request_id.clone());
+        let mut response = match self.invoke(function, &event).await {
             Ok(answer) => response(answer),
             Err(why) => {
-                tracing::warn!(function, %why, "no answer");
+                tracing::warn!(function, request_id, %why, "no answer");
                 unanswered()
             }
-        }
+        };
+        server::name(&mut response, &request_id);
+        response
     }
 
     fn refuse(&self, refusal: Refusal, request: &http::request::Parts) -> Response<Body> {

@@ -1,18 +1,24 @@
 //! `GET /ledger/<stream>?since=<hour>`: the lines that the stream has taken. What `weir status --reconcile` reads.
+//! `GET /ledger/<stream>/<key>`: where those of one event are. What `weir trace` reads.
 
 use std::io;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Json;
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, Query, State};
+use axum::response::IntoResponse as _;
 use http::{HeaderValue, Response, StatusCode, header};
 use serde::Deserialize;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
+use uuid::Uuid;
+
 use super::App;
+use crate::firehose::deliver::blocking;
 use crate::firehose::ledger;
 
 /// Pieces of an answer that wait for its reader.
@@ -71,4 +77,22 @@ pub(super) async fn ledger(
     let octets = HeaderValue::from_static("application/octet-stream");
     response.headers_mut().insert(header::CONTENT_TYPE, octets);
     response
+}
+
+/// Answers with a [`ledger::Whereabouts`] as JSON.
+pub(super) async fn find(
+    State(app): State<Arc<App>>,
+    Path((name, key)): Path<(String, Uuid)>,
+) -> axum::response::Response {
+    let Some(stream) = app.registry.get(&name) else {
+        return StatusCode::NOT_FOUND.into_response();
+    };
+    let found = blocking(move || stream.ledger.find(&stream.spool, &stream.status, key)).await;
+    match found {
+        Ok(found) => Json(found).into_response(),
+        Err(error) => {
+            tracing::error!(stream = name, %error, "the ledger cannot be read");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
 }

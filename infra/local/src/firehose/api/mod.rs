@@ -65,6 +65,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/health", get(health::health))
         .route("/metrics", get(health::metrics))
         .route("/ledger/{stream}", get(ledger::ledger))
+        .route("/ledger/{stream}/{key}", get(ledger::find))
         .fallback(serve)
         .with_state(app)
 }

@@ -67,7 +67,7 @@ pub(super) async fn drive(
         };
         let made = attempts.fetch_add(1, Ordering::Relaxed) + 1;
         failures += 1;
-        context.status.failed_attempts.fetch_add(1, Ordering::Relaxed);
+        context.status.failed(batch.request_id, made, &failure);
         let since = *failing_since.get_or_insert_with(Instant::now);
         let wait = match &config.destination {
             Destination::HttpEndpoint(_) if failure.permanent => None,

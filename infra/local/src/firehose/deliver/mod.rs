@@ -55,12 +55,38 @@ impl Default for Tuning {
 #[derive(Debug, Default)]
 pub(crate) struct Status {
     cursor: Mutex<Summary>,
-    /// The offsets that open batches span.
-    open: Mutex<Vec<(u64, u64)>>,
+    /// The open batches.
+    open: Mutex<Vec<Open>>,
+    /// The last failure of each open batch since the program started.
+    failures: Mutex<HashMap<Uuid, LastFailure>>,
     /// Attempts that are waiting for the endpoint.
     pub(crate) in_flight: AtomicUsize,
     /// Attempts that failed since the program started.
     pub(crate) failed_attempts: AtomicUsize,
+}
+
+/// An open batch.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Open {
+    pub(crate) request_id: Uuid,
+    /// The offsets that it spans.
+    pub(crate) first: u64,
+    pub(crate) end: u64,
+    /// Attempts that failed, those of earlier programs included.
+    pub(crate) attempts: u32,
+    /// Why the last of them did, if that was since the program started.
+    pub(crate) last: Option<LastFailure>,
+}
+
+/// How an attempt failed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LastFailure {
+    /// Attempts that failed until then, it included.
+    attempts: u32,
+    /// What error records name.
+    pub(crate) code: &'static str,
+    /// The answer's status, if there was one.
+    pub(crate) status: Option<u16>,
 }
 
 /// The cursor, summed up.
@@ -86,14 +112,47 @@ impl Status {
     pub(crate) fn undone(&self, tail: u64) -> Vec<(u64, u64)> {
         // In this order: a batch that is formed between the two is in both.
         let assigned = self.summary().assigned.offset;
-        let mut undone = self.open.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut undone: Vec<_> = open.iter().map(|batch| (batch.first, batch.end)).collect();
         undone.push((assigned, tail));
         undone
     }
 
+    /// The open batches, each with its last failure.
+    pub(crate) fn open(&self) -> Vec<Open> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        for batch in &mut open {
+            batch.last = failures.get(&batch.request_id).copied();
+            batch.attempts = batch.last.map_or(batch.attempts, |last| last.attempts);
+        }
+        open
+    }
+
+    /// Notes that an attempt of an open batch failed, the how-manieth it was.
+    fn failed(&self, request_id: Uuid, attempts: u32, failure: &judge::Failure) {
+        self.failed_attempts.fetch_add(1, Ordering::Relaxed);
+        let failure = LastFailure {
+            attempts,
+            code: failure.code,
+            status: failure.status,
+        };
+        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        failures.insert(request_id, failure);
+    }
+
     fn publish(&self, cursor: &Cursor) {
-        let open = cursor.batches.iter().map(|batch| (batch.first, batch.end));
+        let open = cursor.batches.iter().map(|batch| Open {
+            request_id: batch.request_id,
+            first: batch.first,
+            end: batch.end,
+            attempts: batch.attempts,
+            last: None,
+        });
         *self.open.lock().unwrap_or_else(PoisonError::into_inner) = open.collect();
+        let is_open = |id: &Uuid| cursor.batches.iter().any(|batch| batch.request_id == *id);
+        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        failures.retain(|id, _| is_open(id));
         let open_records = cursor.batches.iter().map(|batch| batch.records).sum();
         let open_bytes = cursor
             .batches

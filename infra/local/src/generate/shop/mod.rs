@@ -235,6 +235,7 @@ impl Event {
                 .into(),
             event_id: self.event_id,
             received_at: self.dt.as_millisecond() + i64::try_from(delay.as_millis()).unwrap_or(0),
+            request_id: String::new(),
         }
     }
 }
