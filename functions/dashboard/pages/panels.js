@@ -1,0 +1,350 @@
+// The panels: figures in words and numbers, tables, and what is said when there is nothing to show. All text of answers is set
+// as text: names of pages and events are strangers'.
+
+import { draw } from './charts.js'
+
+const number = new Intl.NumberFormat('en')
+const none = '–'
+
+/** A count. */
+export const count = (value) => (value == null ? none : number.format(value))
+
+/** A part of one as a percentage. */
+export const percent = (part) => (part == null ? none : `${(part * 100).toFixed(1)} %`)
+
+const signed = (part) => (part == null ? none : `${part > 0 ? '+' : ''}${percent(part)}`)
+
+const chance = (value) => (value == null ? none : value < 0.001 ? '< 0.001' : value.toFixed(3))
+
+/** A time span in its largest fitting unit, from seconds. */
+export function span(seconds) {
+  if (seconds == null) return none
+  if (seconds < 10) return `${Math.max(0, seconds).toFixed(1)} s`
+  if (seconds < 90) return `${Math.round(seconds)} s`
+  if (seconds < 90 * 60) return `${Math.round(seconds / 60)} min`
+  if (seconds < 36 * 3600) return `${Math.round(seconds / 3600)} h`
+  return `${Math.round(seconds / 86400)} days`
+}
+
+/** An element with text or other elements in it. */
+export function element(tag, own, ...content) {
+  const made = Object.assign(document.createElement(tag), own)
+  made.append(...content)
+  return made
+}
+
+const panelOf = (name) => document.querySelector(`section[data-panel="${name}"]`)
+
+/** Fills a panel's table. The first cell of a row is its heading; `words` are columns of text. */
+function table(name, caption, columns, rows, words = []) {
+  const heads = columns.map((text) => element('th', { scope: 'col' }, text))
+  const lines = rows.map((cells) => {
+    const made = cells.map((cell, at) =>
+      at === 0 ? element('th', { scope: 'row' }, cell) : element('td', { className: words.includes(at) ? 'words' : '' }, cell),
+    )
+    return element('tr', {}, ...made)
+  })
+  document
+    .querySelector(`table[data-panel="${name}"]`)
+    .replaceChildren(
+      element('caption', {}, caption),
+      element('thead', {}, element('tr', {}, ...heads)),
+      element('tbody', {}, ...lines),
+    )
+}
+
+/** What to do about an error, by its code. */
+const ADVICE = {
+  mart_missing: ['Not built yet', ['Run dbt once: it builds this mart. ', element('code', {}, 'cargo weir dbt')]],
+  warehouse_unreachable: ['ClickHouse cannot be reached', ['This panel comes back by itself when ClickHouse does.']],
+  warehouse_timeout: ['ClickHouse took too long', ['It is tried again. A shorter range is answered sooner.']],
+  answer_too_large: ['Too much to show', ['Choose a shorter range.']],
+}
+
+function state(name, now) {
+  const panel = panelOf(name)
+  panel.dataset.state = now
+  panel.querySelector('.notice').hidden = now === 'ready' || now === 'loading'
+}
+
+function notice(name, now, title, advice) {
+  // Nodes of the constants are copied: two panels may say the same.
+  const copies = advice.map((part) => (part instanceof Node ? part.cloneNode(true) : part))
+  panelOf(name).querySelector('.notice').replaceChildren(element('b', {}, title), element('span', {}, ...copies))
+  // What was in the table is no longer so.
+  if (now !== 'ready') document.querySelector(`table[data-panel="${name}"]`).replaceChildren()
+  state(name, now)
+}
+
+/** Shows that a panel waits for its first answer, at the height that it will have. */
+export function loading(name) {
+  state(name, 'loading')
+}
+
+/** Shows a panel's error: what is wrong, and what to do. */
+export function failed(name, error) {
+  const [title, advice] = ADVICE[error.code] ?? ['This cannot be shown', [`${error.detail || error.code}. It is tried again.`]]
+  notice(name, 'error', title, advice)
+}
+
+const NO_EVENTS = ['Post one: ', element('code', {}, 'POST /events')]
+const EMPTY = {
+  activity: ['No users in these days', ['Choose other days, or run dbt after events have come.']],
+  pages: ['No views in these days', ['A view is an event with the name view of an object page.']],
+  funnel: ['Nobody in the funnel in these days', ['Choose other days, or run dbt after events have come.']],
+  experiments: ['No experiment yet', ['Events with an experiment and a variant begin one.']],
+  minutes: ['No events in the last hour', NO_EVENTS],
+}
+
+/** The panels by name: each draws its rows and gives nothing; `more` is what rows alone do not say. */
+const SHOW = {
+  activity(rows, { from, to }) {
+    table(
+      'activity',
+      `Active users from ${from} to ${to}, UTC days, newest first`,
+      ['Date', 'DAU', 'WAU', 'MAU', 'New', 'Returning', 'Resurrected', 'DAU/MAU'],
+      rows
+        .toReversed()
+        .map((row) => [
+          row.date,
+          ...[row.dau, row.wau, row.mau, row.new_users, row.returning_users, row.resurrected_users].map(count),
+          percent(row.stickiness),
+        ]),
+    )
+    const last = rows.at(-1)
+    const label =
+      `Active users from ${from} to ${to}. On ${last.date}: ${count(last.dau)} on the day, ` +
+      `${count(last.wau)} in seven days, ${count(last.mau)} in thirty days.`
+    draw('activity', chartOf('activity'), { days: daysBetween(from, to), rows }, label)
+  },
+
+  pages(rows, { from, to }) {
+    table('pages', `Most viewed pages from ${from} to ${to}`, ['Page', 'Views'], rows.map((row) => ['', count(row.views)]))
+    const most = Math.max(1, ...rows.map((row) => row.views))
+    const heads = document.querySelectorAll('table[data-panel="pages"] tbody th')
+    for (const [at, row] of rows.entries()) {
+      const fill = element('span', { className: 'fill' })
+      fill.style.width = `${(row.views / most) * 100}%`
+      heads[at].append(element('span', { className: 'bar', title: row.page }, fill, row.page))
+    }
+  },
+
+  funnel(rows, { from, to }) {
+    table(
+      'funnel',
+      `Users by step of the funnel from ${from} to ${to}`,
+      ['Step', 'Users', 'Of first', 'Of step before'],
+      rows.map((row) => [
+        row.step_name,
+        count(row.users),
+        percent(row.conversion_from_first),
+        percent(row.conversion_from_previous),
+      ]),
+    )
+    const steps = rows.map((row) => `${row.step_name} ${count(row.users)}`).join(', ')
+    const label = `Funnel: ${steps}. ${percent(rows.at(-1).conversion_from_first)} of the first step reach the last.`
+    draw('funnel', chartOf('funnel'), { rows }, label)
+  },
+
+  experiments(rows) {
+    table(
+      'experiments',
+      'Experiments by variant; the control comes first',
+      ['Experiment', 'Variant', 'Users', 'Conversions', 'Rate', 'Uplift', 'From', 'To', 'p', 'Sample ratio p'],
+      rows.map((row) => [
+        row.experiment,
+        row.is_control ? `${row.variant} (control)` : row.variant,
+        count(row.users),
+        count(row.conversions),
+        percent(row.conversion_rate),
+        signed(row.uplift),
+        signed(row.uplift_low),
+        signed(row.uplift_high),
+        chance(row.p_value),
+        row.srm_detected ? `⚠ ${chance(row.srm_p_value)}` : chance(row.srm_p_value),
+      ]),
+      [1],
+    )
+    const compared = rows.filter((row) => row.uplift != null)
+    const verdicts = compared.map((row) => {
+      const between =
+        row.uplift_low == null ? '' : `, 95 % interval ${signed(row.uplift_low)} to ${signed(row.uplift_high)}`
+      return `${row.experiment}, ${row.variant}: ${signed(row.uplift)}${between}, p ${chance(row.p_value)}`
+    })
+    const broken = [...new Map(rows.filter((row) => row.srm_detected).map((row) => [row.experiment, row])).values()]
+    const warnings = broken.map((row) =>
+      element(
+        'li',
+        { className: 'warning' },
+        element('b', {}, `⚠ ${row.experiment}: sample ratio mismatch`),
+        ` (p ${chance(row.srm_p_value)}). The variants' numbers of users are not as planned: do not trust this result.`,
+      ),
+    )
+    panelOf('experiments')
+      .querySelector('.verdicts')
+      .replaceChildren(...warnings, ...verdicts.map((text) => element('li', {}, text)))
+    const label = `Uplift of conversion against the control. ${verdicts.join('. ') || 'No variant can be compared yet.'}`
+    draw('experiments', chartOf('experiments'), { rows }, label)
+  },
+
+  minutes(rows, { now }) {
+    const slots = lastHour(now)
+    table(
+      'minutes',
+      'Events by minute and name in the last hour, UTC, newest first',
+      ['Minute', 'Name', 'Events'],
+      rows.toSorted((a, b) => (a.minute < b.minute ? 1 : a.minute > b.minute ? -1 : b.events - a.events)).map((row) => [
+        row.minute.slice(11, 16),
+        row.name,
+        count(row.events),
+      ]),
+      [1],
+    )
+    const total = rows.reduce((sum, row) => sum + row.events, 0)
+    const names = new Set(rows.map((row) => row.name)).size
+    const label = `Events per minute in the last hour: ${count(total)} events of ${names} names.`
+    draw('minutes', chartOf('minutes'), { slots, rows }, label)
+  },
+
+  health([row]) {
+    const checks = healthOf(row)
+    table(
+      'health',
+      'State of the pipeline',
+      ['Check', 'Figure', 'State'],
+      checks.map((it) => [it.title, it.figure, it.level]),
+      [2],
+    )
+    const lines = checks.map((it) => {
+      const sign = element('span', { className: 'sign' }, { good: '✓', warn: '!', unknown: '–' }[it.level])
+      sign.ariaHidden = 'true'
+      const word = { good: 'Good', warn: 'Look at it', unknown: 'Nothing yet' }[it.level]
+      const line = element(
+        'div',
+        { className: 'check' },
+        sign,
+        element('span', {}, it.title),
+        element('span', { className: 'figure' }, it.figure),
+        element('span', { className: 'told' }, element('span', { className: 'level' }, word), ` · ${it.told}`),
+      )
+      line.dataset.level = it.level
+      line.dataset.check = it.name
+      return line
+    })
+    panelOf('health').querySelector('.checks').replaceChildren(...lines)
+  },
+}
+
+/** Firehose waits for a minute and a file for a minute more: what takes longer waits for something else. */
+const SLOW_SECONDS = 150
+/** A stream that was busy in the last day and has been silent so long. */
+const SILENT_SECONDS = 15 * 60
+/** dbt runs every quarter of an hour on AWS: four runs were missed. */
+const DBT_LATE_SECONDS = 3600
+
+function healthOf(row) {
+  const level = (value, limit) => (value == null ? 'unknown' : value > limit ? 'warn' : 'good')
+  const p50 = row.stored_within_seconds_p50
+  const p95 = row.stored_within_seconds_p95
+  const late = level(row.dbt_finished_seconds_ago, DBT_LATE_SECONDS)
+  return [
+    {
+      name: 'newest',
+      title: 'Newest event',
+      figure: row.newest_event_age_seconds == null ? none : `${span(row.newest_event_age_seconds)} ago`,
+      level: level(row.newest_event_age_seconds, SILENT_SECONDS),
+      told: row.newest_event_age_seconds == null ? 'none received in the last day' : 'received and stored',
+    },
+    {
+      name: 'stored',
+      title: 'Stored within',
+      figure: p95 == null ? none : `${span(p50)} / ${span(p95)}`,
+      level: level(p95, SLOW_SECONDS),
+      told: 'half / 95 % of the last hour',
+    },
+    {
+      name: 'quarantine',
+      title: 'Quarantine',
+      figure: count(row.quarantine_open),
+      level: level(row.quarantine_open, 0),
+      told: row.quarantine_open ? 'lines wait to be replayed' : 'no line waits to be replayed',
+    },
+    {
+      name: 'dbt',
+      title: 'Last dbt run',
+      figure: row.dbt_finished_seconds_ago == null ? none : `${span(row.dbt_finished_seconds_ago)} ago`,
+      // Old marts are no fault while there is nothing new to build them from.
+      level: late === 'warn' && row.events_since_dbt === 0 ? 'good' : late,
+      told:
+        row.dbt_finished_seconds_ago == null
+          ? 'run dbt to build the marts'
+          : `${count(row.events_since_dbt)} events since`,
+    },
+  ]
+}
+
+const chartOf = (name) => panelOf(name).querySelector('.chart')
+
+/** Each day of a range as `YYYY-MM-DD`. */
+function daysBetween(from, to) {
+  const days = []
+  for (let at = Date.parse(from); at <= Date.parse(to); at += 86_400_000) days.push(new Date(at).toISOString().slice(0, 10))
+  return days
+}
+
+/** The sixty minutes that end with the one of `now`, as the answer writes them. */
+function lastHour(now) {
+  const end = Math.floor(Date.parse(now) / 60_000) * 60_000
+  return Array.from({ length: 60 }, (_, at) => new Date(end - (59 - at) * 60_000).toISOString().replace('.000Z', 'Z'))
+}
+
+/** Shows one panel of an answer: its rows, that there are none, or its error. */
+export function show(name, panel, more) {
+  if (panel.error) return failed(name, panel.error)
+  if (!panel.rows.length || (name === 'funnel' && !panel.rows.some((row) => row.users))) {
+    return notice(name, 'empty', ...(EMPTY[name] ?? ['No events yet', NO_EVENTS]))
+  }
+  // Before it is drawn: a chart takes the size of its place.
+  state(name, 'ready')
+  SHOW[name](panel.rows, more)
+}
+
+function figure(name, value, ...change) {
+  const box = document.querySelector(`[data-figure="${name}"]`)
+  box.querySelector('.value').textContent = value
+  box.querySelector('.change').replaceChildren(...change)
+}
+
+/** The last full day's users, and how they changed to the same day of the week before. */
+export function keyUsers(panel, today) {
+  const rows = panel.rows ?? []
+  const last = rows.findLast((row) => row.date < today)
+  const before = last && new Date(Date.parse(last.date) - 7 * 86_400_000).toISOString().slice(0, 10)
+  const then = rows.find((row) => row.date === before)
+  for (const key of ['dau', 'wau', 'mau']) {
+    if (!last) figure(key, none, panel.error ? 'not known' : 'no full day in range')
+    else if (!then?.[key]) figure(key, count(last[key]), `on ${last.date}`)
+    else {
+      const change = last[key] / then[key] - 1
+      const sign = change > 0 ? '▲ +' : change < 0 ? '▼ −' : '= '
+      figure(key, count(last[key]), element('b', {}, sign + percent(Math.abs(change))), ' on a week before')
+      document.querySelector(`[data-figure="${key}"]`).title = `${last.date} against ${before}`
+    }
+  }
+}
+
+/** The figures of now. The current minute is not over: the one before it counts. */
+export function keyLive({ now, minutes, health }) {
+  const age = health.rows?.[0]?.newest_event_age_seconds
+  figure('age', span(age), age == null ? (health.error ? 'not known' : 'no events in the last day') : 'since the newest event')
+  if (!minutes.rows) {
+    figure('rate', none, 'not known')
+    return `Figures of now are not known.`
+  }
+  const slots = lastHour(now)
+  const full = minutes.rows.filter((row) => row.minute < slots[59])
+  const last = full.filter((row) => row.minute === slots[58]).reduce((sum, row) => sum + row.events, 0)
+  const mean = full.reduce((sum, row) => sum + row.events, 0) / 59
+  figure('rate', count(last), `last full minute; ${mean < 10 ? mean.toFixed(1) : count(Math.round(mean))} in the mean`)
+  return `${slots[58].slice(11, 16)} UTC: ${count(last)} events in the minute.`
+}

@@ -1,0 +1,314 @@
+// Starts the page: its range, theme and key, and what is asked for when.
+
+import { redraw } from './charts.js'
+import { element, failed, keyLive, keyUsers, loading, show } from './panels.js'
+
+const POLL_MS = 10_000
+/** The marts change with dbt's runs only. */
+const DATA_EVERY_MS = 5 * 60_000
+const TIMEOUT_MS = 30_000
+const DEFAULT_DAYS = 30
+const DATA = ['activity', 'pages', 'funnel', 'experiments']
+const LIVE = ['minutes', 'health']
+const DAY_MS = 86_400_000
+
+const at = (id) => document.getElementById(id)
+const shown = {
+  /** The panels' last errors by name, `undefined` for none: they decide about the banner. */
+  errors: new Map(),
+  /** What the two addresses last failed with, when they did not answer with panels. */
+  broken: { data: null, live: null },
+  paused: false,
+  /** While the key is asked for nothing is fetched. */
+  locked: false,
+  dataAt: 0,
+}
+const today = () => new Date().toISOString().slice(0, 10)
+
+/** A browser may forbid a page to keep anything; the page then works without. */
+const store = {
+  read(area, key) {
+    try {
+      return window[area].getItem(key)
+    } catch {
+      return null
+    }
+  },
+  write(area, key, value) {
+    try {
+      if (value == null) window[area].removeItem(key)
+      else window[area].setItem(key, value)
+    } catch {
+      // Then it lasts as long as the page.
+    }
+  },
+}
+let readKey = store.read('sessionStorage', 'weir-read-key')
+
+/** An answer that is no panels: `code` as the function says it, or `offline`. */
+class Refused extends Error {
+  constructor(code, detail) {
+    super(detail)
+    this.code = code
+  }
+}
+
+async function ask(path, signal) {
+  const headers = readKey ? { authorization: `Bearer ${readKey}` } : {}
+  const signals = [AbortSignal.timeout(TIMEOUT_MS), signal].filter(Boolean)
+  let response
+  let body
+  try {
+    response = await fetch(path, { headers, signal: AbortSignal.any(signals) })
+    body = await response.json()
+  } catch (error) {
+    if (signal?.aborted) throw error
+    if (!response) throw new Refused('offline', 'Weir does not answer')
+    throw new Refused('garbled', `Weir answered with status ${response.status}`)
+  }
+  if (response.ok) return body
+  const { detail } = body
+  const said = Array.isArray(detail) ? detail.map((it) => `${it.loc?.at(-1) ?? ''}: ${it.msg}`).join('. ') : detail
+  throw new Refused(response.status === 422 ? 'invalid_parameters' : (body.code ?? 'garbled'), String(said ?? response.status))
+}
+
+// The range: in the address, so that it can be shared and gone back from.
+
+function readRange() {
+  const query = new URLSearchParams(location.search)
+  if (query.has('from') || query.has('to')) return { from: query.get('from') ?? '', to: query.get('to') ?? '', days: null }
+  const asked = Number(query.get('days'))
+  const days = [7, 30, 90].includes(asked) ? asked : DEFAULT_DAYS
+  return { from: new Date(Date.now() - (days - 1) * DAY_MS).toISOString().slice(0, 10), to: today(), days }
+}
+
+/** Why a range cannot be asked for, or nothing. */
+function wrongRange({ from, to }) {
+  const day = (text) => /^\d{4}-\d\d-\d\d$/.test(text) && !Number.isNaN(Date.parse(text))
+  if (!day(from)) return ['from', 'Give the first day as a date']
+  if (!day(to)) return ['to', 'Give the last day as a date']
+  if (from > to) return ['to', 'The last day is before the first: swap them']
+  return null
+}
+
+function sayRange(field, message) {
+  const form = at('range')
+  for (const name of ['from', 'to']) form[name].ariaInvalid = String(field === name)
+  at('range-message').textContent = message
+}
+
+let asking = null
+
+async function loadData({ quiet }) {
+  const range = readRange()
+  const form = at('range')
+  form.from.value = range.from
+  form.to.value = range.to
+  for (const link of form.querySelectorAll('[data-days]')) {
+    link.ariaCurrent = Number(link.dataset.days) === range.days ? 'true' : null
+  }
+  const wrong = wrongRange(range)
+  asking?.abort()
+  if (wrong) return sayRange(...wrong)
+  sayRange(null, '')
+  if (shown.locked) return
+  if (!quiet) DATA.forEach(loading)
+  asking = new AbortController()
+  const { signal } = asking
+  try {
+    const query = new URLSearchParams({ from: range.from, to: range.to })
+    const answer = await ask(`/dashboard/data?${query}`, signal)
+    shown.broken.data = null
+    shown.dataAt = Date.now()
+    for (const name of DATA) showPanel(name, answer[name], range)
+    keyUsers(answer.activity, today())
+    mark()
+  } catch (error) {
+    if (signal.aborted) return
+    refused('data', error, DATA)
+    if (error.code === 'invalid_parameters') sayRange('from', error.message)
+  }
+  banner()
+}
+
+async function loadLive() {
+  try {
+    const answer = await ask('/dashboard/live')
+    if (shown.locked) return
+    shown.broken.live = null
+    for (const name of LIVE) showPanel(name, answer[name], answer)
+    const told = keyLive(answer)
+    // Read aloud once a minute, not with each poll.
+    if (at('spoken').textContent !== told) at('spoken').textContent = told
+    mark()
+  } catch (error) {
+    refused('live', error, LIVE)
+  }
+  banner()
+}
+
+function showPanel(name, panel, more) {
+  shown.errors.set(name, panel.error)
+  show(name, panel, more)
+}
+
+function refused(which, error, names) {
+  if (!(error instanceof Refused)) throw error
+  if (error.code === 'read_key_missing' || error.code === 'read_key_invalid') return askKey(error.code)
+  shown.broken[which] = error
+  // What was shown before stays; the banner says how old it is.
+  for (const name of names) {
+    const { state } = document.querySelector(`section[data-panel="${name}"]`).dataset
+    if (state === 'loading') failed(name, { code: error.code, detail: error.message })
+  }
+}
+
+function mark() {
+  shown.at = new Date().toISOString().slice(11, 19)
+  at('updated').textContent = `Days are UTC · updated ${shown.at} UTC`
+}
+
+// One banner for what all panels have in common.
+
+function bannerText() {
+  const since = shown.at ? ` The figures are of ${shown.at} UTC.` : ''
+  const broken = shown.broken.live ?? shown.broken.data
+  if (broken?.code === 'offline') return `Weir does not answer.${since} It is tried again every ten seconds.`
+  if (broken && broken.code !== 'invalid_parameters') return `${broken.message}.${since} It is tried again every ten seconds.`
+  const errors = [...shown.errors.values()]
+  if (errors.length && errors.every((error) => error?.code.startsWith('warehouse_'))) {
+    return 'ClickHouse cannot be reached or fails. Events are still accepted and kept; the figures come back by themselves.'
+  }
+  return null
+}
+
+function banner() {
+  const box = at('banner')
+  const text = shown.locked ? null : bannerText()
+  if (box.dataset.text === (text ?? '')) return
+  box.dataset.text = text ?? ''
+  box.hidden = !text
+  box.replaceChildren()
+  if (!text) return
+  const again = element('button', { type: 'button' }, 'Try again now')
+  again.addEventListener('click', () => poll())
+  const sign = element('b', {}, '⚠')
+  sign.ariaHidden = 'true'
+  box.append(sign, element('span', {}, text), again)
+}
+
+const inTrouble = () =>
+  shown.broken.data || shown.broken.live || [...shown.errors.values()].some((error) => error?.code.startsWith('warehouse_'))
+
+// The poll: one at a time, only while somebody looks.
+
+let timer = 0
+
+async function poll() {
+  clearTimeout(timer)
+  if (!shown.locked && !document.hidden) {
+    const late = Date.now() - shown.dataAt > DATA_EVERY_MS
+    const wrong = wrongRange(readRange())
+    const trouble = inTrouble()
+    // A pause stops the live figures, not the coming back from an outage.
+    await Promise.all([
+      shown.paused && !trouble ? null : loadLive(),
+      !wrong && (late || trouble) ? loadData({ quiet: true }) : null,
+    ])
+  }
+  clearTimeout(timer)
+  timer = setTimeout(poll, POLL_MS)
+}
+
+document.addEventListener('visibilitychange', () => document.hidden || poll())
+at('pause').addEventListener('click', () => {
+  shown.paused = !shown.paused
+  at('pause').ariaPressed = String(shown.paused)
+  if (!shown.paused) poll()
+})
+
+// The key.
+
+function askKey(code) {
+  shown.locked = true
+  at('figures').hidden = true
+  at('key').hidden = false
+  banner()
+  // Said of a key that was sent, not of a first visit.
+  at('key-message').textContent = code === 'read_key_invalid' ? 'This key is not valid. Check it and try again.' : ''
+  at('read-key').ariaInvalid = String(code === 'read_key_invalid')
+  if (code === 'read_key_invalid') store.write('sessionStorage', 'weir-read-key', null)
+  at('read-key').focus()
+}
+
+at('key').addEventListener('submit', async (event) => {
+  event.preventDefault()
+  const field = at('read-key')
+  readKey = field.value.trim()
+  // Headers take nothing else, and no key has it.
+  if (!/^[\x21-\x7e]+$/.test(readKey)) return askKey('read_key_invalid')
+  const button = event.submitter ?? at('key').querySelector('button')
+  button.disabled = true
+  try {
+    await ask('/dashboard/live')
+  } catch (error) {
+    if (error instanceof Refused && error.code.startsWith('read_key_')) return askKey('read_key_invalid')
+    // Whether the key is right is not known, the page behind says what is wrong.
+  } finally {
+    button.disabled = false
+  }
+  store.write('sessionStorage', 'weir-read-key', readKey)
+  field.value = ''
+  shown.locked = false
+  at('key').hidden = true
+  at('figures').hidden = false
+  at('main').focus()
+  loadData({ quiet: false })
+  poll()
+})
+
+// The range's controls.
+
+function go(query) {
+  history.pushState(null, '', query)
+  loadData({ quiet: false })
+}
+
+at('range').addEventListener('submit', (event) => {
+  event.preventDefault()
+  const { from, to } = event.target
+  const range = { from: from.value, to: to.value }
+  const wrong = wrongRange(range)
+  // A range that nobody can ask for does not go into the address, and the fields stay as they were typed.
+  if (wrong) return sayRange(...wrong)
+  go(`?${new URLSearchParams(range)}`)
+})
+at('range').addEventListener('click', (event) => {
+  const link = event.target.closest('[data-days]')
+  if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return
+  event.preventDefault()
+  go(link.getAttribute('href'))
+})
+window.addEventListener('popstate', () => loadData({ quiet: false }))
+
+// The theme. `auto` is what the system says: page.css knows by itself.
+
+function theme(choice) {
+  if (choice === 'auto') delete document.documentElement.dataset.theme
+  else document.documentElement.dataset.theme = choice
+  redraw()
+}
+
+const kept = store.read('localStorage', 'weir-theme')
+if (kept === 'light' || kept === 'dark') {
+  document.querySelector(`[name="theme"][value="${kept}"]`).checked = true
+  theme(kept)
+}
+document.querySelector('.theme').addEventListener('change', ({ target }) => {
+  store.write('localStorage', 'weir-theme', target.value === 'auto' ? null : target.value)
+  theme(target.value)
+})
+matchMedia('(prefers-color-scheme: dark)').addEventListener('change', redraw)
+
+loadData({ quiet: false })
+poll()
