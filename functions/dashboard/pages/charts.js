@@ -248,7 +248,7 @@ function experiments({ rows }, colour) {
   const shades = [colour.series[0], colour.series[1]]
   // Zero is within: what is beyond it is the difference.
   const sure = (row) => row.uplift_low > 0 || row.uplift_high < 0
-  const signed = (part) => `${part > 0 ? '+' : ''}${Math.round(part * 100)} %`
+  const signed = (part) => `${part > 0 ? '+' : part < 0 ? '−' : ''}${Math.round(Math.abs(part) * 100)} %`
   return base(colour, {
     grid: { left: 0, right: 20, top: 8, bottom: 4, outerBoundsMode: 'same', outerBoundsContain: 'axisLabel' },
     tooltip: {

@@ -5,6 +5,8 @@ import { draw } from './charts.js'
 
 const number = new Intl.NumberFormat('en')
 const none = '–'
+/** More variants are in the table only, as in the chart. */
+const MOST_VERDICTS = 8
 
 /** A count. */
 export const count = (value) => (value == null ? none : number.format(value))
@@ -12,7 +14,7 @@ export const count = (value) => (value == null ? none : number.format(value))
 /** A part of one as a percentage. */
 export const percent = (part) => (part == null ? none : `${(part * 100).toFixed(1)} %`)
 
-const signed = (part) => (part == null ? none : `${part > 0 ? '+' : ''}${percent(part)}`)
+const signed = (part) => (part == null ? none : `${part > 0 ? '+' : part < 0 ? '−' : ''}${percent(Math.abs(part))}`)
 
 const chance = (value) => (value == null ? none : value < 0.001 ? '< 0.001' : value.toFixed(3))
 
@@ -182,7 +184,7 @@ const SHOW = {
     )
     panelOf('experiments')
       .querySelector('.verdicts')
-      .replaceChildren(...warnings, ...verdicts.map((text) => element('li', {}, text)))
+      .replaceChildren(...warnings, ...verdicts.slice(0, MOST_VERDICTS).map((text) => element('li', {}, text)))
     const label = `Uplift of conversion against the control. ${verdicts.join('. ') || 'No variant can be compared yet.'}`
     draw('experiments', chartOf('experiments'), { rows }, label)
   },
@@ -327,7 +329,7 @@ export function keyUsers(panel, today) {
     else {
       const change = last[key] / then[key] - 1
       const sign = change > 0 ? '▲ +' : change < 0 ? '▼ −' : '= '
-      figure(key, count(last[key]), element('b', {}, sign + percent(Math.abs(change))), ' on a week before')
+      figure(key, count(last[key]), element('b', {}, sign + percent(Math.abs(change))), ' vs. week before')
       document.querySelector(`[data-figure="${key}"]`).title = `${last.date} against ${before}`
     }
   }
@@ -345,6 +347,6 @@ export function keyLive({ now, minutes, health }) {
   const full = minutes.rows.filter((row) => row.minute < slots[59])
   const last = full.filter((row) => row.minute === slots[58]).reduce((sum, row) => sum + row.events, 0)
   const mean = full.reduce((sum, row) => sum + row.events, 0) / 59
-  figure('rate', count(last), `last full minute; ${mean < 10 ? mean.toFixed(1) : count(Math.round(mean))} in the mean`)
+  figure('rate', count(last), `last full minute; mean ${mean < 10 ? mean.toFixed(1) : count(Math.round(mean))}`)
   return `${slots[58].slice(11, 16)} UTC: ${count(last)} events in the minute.`
 }

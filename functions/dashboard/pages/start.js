@@ -122,7 +122,7 @@ async function loadData({ quiet }) {
     shown.dataAt = Date.now()
     for (const name of DATA) showPanel(name, answer[name], range)
     keyUsers(answer.activity, today())
-    mark()
+    mark(DATA.map((name) => answer[name]))
   } catch (error) {
     if (signal.aborted) return
     refused('data', error, DATA)
@@ -140,7 +140,7 @@ async function loadLive() {
     const told = keyLive(answer)
     // Read aloud once a minute, not with each poll.
     if (at('spoken').textContent !== told) at('spoken').textContent = told
-    mark()
+    mark(LIVE.map((name) => answer[name]))
   } catch (error) {
     refused('live', error, LIVE)
   }
@@ -163,7 +163,9 @@ function refused(which, error, names) {
   }
 }
 
-function mark() {
+/** Says when there last were figures. */
+function mark(panels) {
+  if (!panels.some((panel) => panel.rows)) return
   shown.at = new Date().toISOString().slice(11, 19)
   at('updated').textContent = `Days are UTC · updated ${shown.at} UTC`
 }
