@@ -163,12 +163,12 @@ const MODES = {
     const answer = { figures: await figures(page), tables: await tables(page) }
     const labels = await page.$$eval('.chart', (all) => all.map((it) => it.ariaLabel))
     for (const label of labels) assert.doesNotMatch(label, /loading/)
+    await walk(page)
     await look(page, 'light')
     await page.$$eval('details', (all) => all.forEach((it) => (it.open = true)))
     await look(page, 'light-tables')
     await page.$$eval('details', (all) => all.forEach((it) => (it.open = false)))
     await ranges(page, seen)
-    await walk(page)
     // The switch is kept over a reload.
     await page.click('.theme label:nth-of-type(3)')
     await page.reload()
