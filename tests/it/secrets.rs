@@ -33,6 +33,7 @@ async fn no_log_holds_a_key_a_body_or_an_address() -> anyhow::Result<()> {
         &[
             "activity",
             "clickhouse",
+            "dashboard",
             "docs",
             "events",
             "experiments",
@@ -165,6 +166,7 @@ async fn strange_paths(stack: &Stack, body: &str) -> anyhow::Result<()> {
         "experiments",
         "retention",
         "funnel",
+        "dashboard",
         "docs",
         "loader",
     ] {
@@ -252,6 +254,7 @@ fn each_function_sees_its_own_secrets(stack: &Stack) -> anyhow::Result<()> {
         ("experiments", false, true, false, true, false),
         ("retention", false, true, false, true, false),
         ("funnel", false, true, false, true, false),
+        ("dashboard", false, true, false, true, false),
         ("docs", false, false, false, false, false),
         ("firehose", false, false, true, false, false),
         ("clickhouse", false, false, false, true, false),

@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use crate::resource::Resource;
+use edge::resource::Resource;
 
 const CSS: &str = "text/css; charset=utf-8";
 const JAVASCRIPT: &str = "text/javascript; charset=utf-8";

@@ -3,10 +3,10 @@
 use std::sync::OnceLock;
 
 use edge::config::{ConfigError, Lookup, Reader};
+use edge::resource::Resource;
 use edge::{Body, Function, Record, Request, Response};
 
 use crate::error::Error;
-use crate::resource::Resource;
 use crate::{openapi, pages};
 
 /// The configuration of the function.

@@ -7,9 +7,6 @@ use crate::assets;
 use crate::context::Context;
 use crate::error::Error;
 
-/// The query parameter in which the pages name a file's digest.
-const DIGEST: &str = "v";
-
 /// Every path that is answered.
 pub(crate) const ROUTES: &[&str] = &[
     "/docs",
@@ -35,8 +32,7 @@ pub fn handle(context: &Context, request: &Request) -> Result<Response<Body>, Er
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         return Err(Error::MethodNotAllowed);
     }
-    let by_digest = route::query(request, DIGEST).is_some_and(|digest| digest == resource.digest());
-    Ok(resource.response(request.headers(), by_digest))
+    Ok(resource.response(request))
 }
 
 #[cfg(test)]

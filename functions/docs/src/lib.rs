@@ -7,7 +7,6 @@ mod error;
 mod handler;
 pub mod openapi;
 mod pages;
-mod resource;
 
 pub use context::{Config, Context};
 pub use error::Error;

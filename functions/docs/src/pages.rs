@@ -1,8 +1,9 @@
 //! The two pages. Each is a short document without a script of its own; what it loads has the digest in its address.
 
+use edge::resource::Resource;
+
 use crate::assets;
 use crate::context::Config;
-use crate::resource::Resource;
 
 const HTML: &str = "text/html; charset=utf-8";
 
@@ -26,11 +27,7 @@ pub(crate) fn redoc() -> Resource {
 
 /// A page, the digests put behind the paths of its files.
 fn page(template: &str) -> Resource {
-    let mut html = template.to_owned();
-    for path in assets::paths() {
-        if let Some(asset) = assets::find(path) {
-            html = html.replace(&format!("\"{path}\""), &format!("\"{path}?v={}\"", asset.digest()));
-        }
-    }
+    let files = assets::paths().filter_map(|path| Some((path, assets::find(path)?)));
+    let html = Resource::linked(template, files);
     Resource::made(HTML, html.into_bytes())
 }

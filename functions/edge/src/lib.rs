@@ -1,5 +1,5 @@
 //! What every HTTP function of Weir does the same way: configuration, the process around the handler, bodies, write keys,
-//! origins, responses, time, deadlines, the record of a request, the ClickHouse client.
+//! origins, responses, files, time, deadlines, the record of a request, the ClickHouse client.
 //!
 //! A function implements [`Function`] and its `main` calls [`serve()`]. Inside Lambda (or `cargo lambda watch`) the handler
 //! is driven by the Lambda runtime; elsewhere the same binary is a plain HTTP/1.1 server on `PORT`. Both build the same
@@ -17,6 +17,7 @@ mod function;
 mod logging;
 pub mod problem;
 mod record;
+pub mod resource;
 pub mod respond;
 pub mod route;
 mod serve;

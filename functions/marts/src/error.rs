@@ -87,14 +87,7 @@ pub struct Invalid<'a> {
 
 /// The answer that one entry of the catalogue gives; `table` is the mart.
 pub fn refusal(problem: Problem, table: &str) -> Response<Body> {
-    let mut response = if problem == MART_MISSING {
-        problem.response(Some(&format!("it builds {table}")))
-    } else if problem == problem::READ_KEY_MISSING {
-        let (problem, advice) = AuthError::Missing(&READ).problem();
-        problem.response(advice)
-    } else {
-        problem.response(None)
-    };
+    let mut response = problem.response(particulars(problem, table).as_deref());
     let header = match problem.status {
         StatusCode::UNAUTHORIZED => Some((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
         StatusCode::METHOD_NOT_ALLOWED => Some((ALLOW, HeaderValue::from_static("GET, HEAD"))),
@@ -105,6 +98,17 @@ pub fn refusal(problem: Problem, table: &str) -> Response<Body> {
         response.headers_mut().insert(name, value);
     }
     not_kept(response)
+}
+
+/// What an entry of the catalogue says behind its message; `table` is the mart.
+pub(crate) fn particulars(problem: Problem, table: &str) -> Option<String> {
+    if problem == MART_MISSING {
+        Some(format!("it builds {table}"))
+    } else if problem == problem::READ_KEY_MISSING {
+        AuthError::Missing(&READ).problem().1.map(str::to_owned)
+    } else {
+        None
+    }
 }
 
 /// The answer to wrong parameters.

@@ -6,7 +6,7 @@ use edge::{Body, Failure, Problem, Response, problem};
 
 use crate::error::{
     ANSWER_TOO_LARGE, INVALID_PARAMETERS, MART_MISSING, WAREHOUSE_GARBLED, WAREHOUSE_REFUSED, WAREHOUSE_TIMEOUT,
-    WAREHOUSE_UNREACHABLE, invalid, refusal,
+    WAREHOUSE_UNREACHABLE, invalid, particulars, refusal,
 };
 use crate::parameters::Wrong;
 
@@ -53,7 +53,7 @@ pub enum Error {
 
 impl Error {
     /// What ClickHouse's failure means for a reader of that mart.
-    pub(crate) fn of(error: WarehouseError, table: &'static str) -> Self {
+    pub fn of(error: WarehouseError, table: &'static str) -> Self {
         match error.exception() {
             Some(UNKNOWN_IDENTIFIER | UNKNOWN_TABLE | UNKNOWN_DATABASE) => Error::NoMart(table),
             _ => Error::Warehouse(error),
@@ -79,14 +79,27 @@ impl Error {
             Error::Csv(_) | Error::Json(_) => problem::INTERNAL_ERROR,
         }
     }
+
+    /// What a reader is told, in a sentence.
+    pub fn detail(&self) -> String {
+        let problem = self.problem();
+        problem.detail(particulars(problem, self.table()).as_deref())
+    }
+
+    /// The mart that is missing, or empty.
+    fn table(&self) -> &'static str {
+        match self {
+            Error::NoMart(table) => table,
+            _ => "",
+        }
+    }
 }
 
 impl Failure for Error {
     fn response(&self) -> Response<Body> {
         match self {
             Error::Invalid(wrong) => invalid(wrong),
-            Error::NoMart(table) => refusal(self.problem(), table),
-            _ => refusal(self.problem(), ""),
+            _ => refusal(self.problem(), self.table()),
         }
     }
 }

@@ -16,6 +16,8 @@ mod handler;
 mod mart;
 pub mod parameters;
 mod range;
+#[cfg(feature = "serve")]
+pub mod rows;
 mod values;
 
 #[cfg(feature = "serve")]
@@ -24,7 +26,7 @@ pub use error::CATALOGUE;
 #[cfg(feature = "serve")]
 pub use failure::Error;
 #[cfg(feature = "serve")]
-pub use handler::MAX_ANSWER_BYTES;
+pub use handler::{MAX_ANSWER_BYTES, cached};
 pub use mart::Mart;
 pub use parameters::Parameters;
 pub use range::Range;

@@ -21,6 +21,7 @@ fn routes() -> BTreeMap<&'static str, BTreeSet<String>> {
         ("experiments", marts::Context::<experiments::Experiments>::routes()),
         ("retention", marts::Context::<retention::Retention>::routes()),
         ("funnel", marts::Context::<funnel::Funnel>::routes()),
+        ("dashboard", dashboard::Context::routes()),
         ("docs", docs::Context::routes()),
     ];
     routes
@@ -113,6 +114,7 @@ async fn addresses_are_those_of_the_router_the_functions_and_the_document() -> a
         ("ExperimentsEndpoint", "ExperimentsUrl", "experiments"),
         ("RetentionEndpoint", "RetentionUrl", "retention"),
         ("FunnelEndpoint", "FunnelUrl", "funnel"),
+        ("DashboardEndpoint", "DashboardUrl", "dashboard"),
         ("DocsEndpoint", "DocsUrl", "docs"),
     ] {
         let value = template.source["Outputs"][output]["Value"]["Fn::Sub"]
@@ -183,7 +185,7 @@ async fn variables_are_what_each_function_reads() -> anyhow::Result<()> {
         let variables = &function["Properties"]["Environment"]["Variables"];
         if let Some(user) = variables["CLICKHOUSE_USER"]["Ref"].as_str() {
             let function = name_of(id);
-            let reads = READING.contains(&function.as_str());
+            let reads = READING.contains(&function.as_str()) || function == "dashboard";
             let name = if reads { "activity" } else { &function };
             ensure!(
                 user.eq_ignore_ascii_case(&format!("ClickHouse{name}User")),

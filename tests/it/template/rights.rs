@@ -39,6 +39,7 @@ const NEEDED: &[(&str, &[Right])] = &[
     ("ExperimentsRole", &[LOGS]),
     ("RetentionRole", &[LOGS]),
     ("FunnelRole", &[LOGS]),
+    ("DashboardRole", &[LOGS]),
     ("DocsRole", &[LOGS]),
     ("MigrateRole", &[LOGS]),
     ("DbtRole", &[LOGS]),

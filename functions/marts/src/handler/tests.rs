@@ -10,6 +10,7 @@ use self::fake::{Cell, Fake};
 use super::*;
 use crate::mart::Mart;
 use crate::range::Range;
+use crate::rows::size;
 
 mod fake;
 

@@ -19,7 +19,7 @@ Not counted: ClickHouse, data transfer, cold starts, retries, the free tier, rea
 dashboard, alarms, the scheduled dbt.";
 
 /// The metrics that the functions of the pipeline send, by name: CloudWatch bills each while it is sent.
-const METRICS: [(&str, u64); 10] = [
+const METRICS: [(&str, u64); 11] = [
     ("events", 6),
     ("loader", 6),
     ("activity", 1),
@@ -27,6 +27,7 @@ const METRICS: [(&str, u64); 10] = [
     ("experiments", 1),
     ("retention", 1),
     ("funnel", 1),
+    ("dashboard", 1),
     ("docs", 1),
     ("migrate", 1),
     ("replay", 3),

@@ -1,7 +1,7 @@
 //! Which variables each process may see: a function is given what its configuration reads, and no other one's secrets.
 
 /// What the configuration of each function reads, as the README's table says.
-const READS: [(&str, &[&str]); 8] = [
+const READS: [(&str, &[&str]); 9] = [
     (
         "events",
         &[
@@ -30,6 +30,7 @@ const READS: [(&str, &[&str]); 8] = [
     ("experiments", READING),
     ("retention", READING),
     ("funnel", READING),
+    ("dashboard", READING),
     (
         "docs",
         &[
@@ -91,7 +92,7 @@ mod tests {
         asked.into_inner()
     }
 
-    fn configurations() -> [(&'static str, BTreeSet<String>); 10] {
+    fn configurations() -> [(&'static str, BTreeSet<String>); 11] {
         [
             ("events", asked(|lookup| drop(events::Config::from_lookup(lookup)))),
             ("loader", asked(|lookup| drop(loader::Config::from_lookup(lookup)))),
@@ -126,6 +127,10 @@ mod tests {
             (
                 "funnel",
                 asked(|lookup| drop(<marts::Context<funnel::Funnel> as edge::Function>::from_lookup(lookup))),
+            ),
+            (
+                "dashboard",
+                asked(|lookup| drop(<dashboard::Context as edge::Function>::from_lookup(lookup))),
             ),
             ("docs", asked(|lookup| drop(docs::Config::from_lookup(lookup)))),
             (

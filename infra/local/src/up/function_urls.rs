@@ -19,13 +19,14 @@ use super::settings::FUNCTIONS;
 
 /// Where each path leads, but for those under `/lambda-url/<function>`, which lead to that function. cargo-lambda's own
 /// router, in the root Cargo.toml, says the same to those who run it alone.
-const ROUTES: [(&str, &str); 9] = [
+const ROUTES: [(&str, &str); 10] = [
     ("/events", "events"),
     ("/activity", "activity"),
     ("/sessions", "sessions"),
     ("/experiments", "experiments"),
     ("/retention", "retention"),
     ("/funnel", "funnel"),
+    ("/dashboard", "dashboard"),
     ("/docs", "docs"),
     ("/redoc", "docs"),
     ("/openapi.json", "docs"),

@@ -86,7 +86,8 @@ impl Probe {
             "sessions" => (urls.sessions.clone(), vec![405]),
             "experiments" => (urls.experiments.clone(), vec![405]),
             "retention" => (urls.retention.clone(), vec![405]),
-            _ => (urls.funnel.clone(), vec![405]),
+            "funnel" => (urls.funnel.clone(), vec![405]),
+            _ => (urls.dashboard.clone(), vec![405]),
         };
         let ask = || async {
             let request = match name {

@@ -229,6 +229,7 @@ fn parts(stack: &Stack) -> Vec<Part> {
         ("experiments", &urls.experiments),
         ("retention", &urls.retention),
         ("funnel", &urls.funnel),
+        ("dashboard", &urls.dashboard),
         ("docs", &urls.docs),
     ];
     let part = |(name, url): (&str, &String)| Part {

@@ -61,6 +61,7 @@ pub(super) fn settle(wanted: Wanted) -> anyhow::Result<Ports> {
     let experiments = own(5, "the function experiments")?;
     let retention = own(6, "the function retention")?;
     let funnel = own(7, "the function funnel")?;
+    let dashboard = own(8, "the function dashboard")?;
     let watch = match wanted.plain {
         true => None,
         false => Some(take(0, "cargo-lambda", "functions-port")?),
@@ -84,6 +85,7 @@ pub(super) fn settle(wanted: Wanted) -> anyhow::Result<Ports> {
         experiments,
         retention,
         funnel,
+        dashboard,
         clickhouse,
         firehose,
         metrics,
@@ -114,6 +116,7 @@ mod tests {
             ports.experiments,
             ports.retention,
             ports.funnel,
+            ports.dashboard,
             ports.clickhouse.unwrap(),
             ports.firehose,
             ports.metrics.unwrap(),
@@ -121,7 +124,7 @@ mod tests {
         assert!(!all.contains(&0));
         all.sort_unstable();
         all.dedup();
-        assert_eq!(all.len(), 11);
+        assert_eq!(all.len(), 12);
         let watched = settle(Wanted {
             plain: false,
             clickhouse: None,

@@ -9,7 +9,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 /// The functions that the stack runs. A plain server each listens on the functions port plus its place here.
-pub(crate) const FUNCTIONS: [&str; 8] = [
+pub(crate) const FUNCTIONS: [&str; 9] = [
     "events",
     "loader",
     "activity",
@@ -18,6 +18,7 @@ pub(crate) const FUNCTIONS: [&str; 8] = [
     "experiments",
     "retention",
     "funnel",
+    "dashboard",
 ];
 
 /// The name of the stream between `events` and `loader`.
@@ -44,6 +45,8 @@ pub(crate) struct Ports {
     pub(crate) retention: u16,
     /// With `--plain`: the function `funnel`'s. Else the same as `functions`.
     pub(crate) funnel: u16,
+    /// With `--plain`: the function `dashboard`'s. Else the same as `functions`.
+    pub(crate) dashboard: u16,
     /// ClickHouse's HTTP interface; absent when `CLICKHOUSE_URL` names a server that is not ours.
     pub(crate) clickhouse: Option<u16>,
     /// The Firehose API.
@@ -67,6 +70,8 @@ pub(crate) struct Urls {
     pub(crate) retention: String,
     /// Where to GET funnel.
     pub(crate) funnel: String,
+    /// The page with the numbers.
+    pub(crate) dashboard: String,
     /// The documentation's page.
     pub(crate) docs: String,
     /// Where Firehose delivers to.
@@ -98,6 +103,7 @@ impl Urls {
             experiments: format!("{}/experiments", local(ports.experiments)),
             retention: format!("{}/retention", local(ports.retention)),
             funnel: format!("{}/funnel", local(ports.funnel)),
+            dashboard: format!("{}/dashboard", local(ports.dashboard)),
             docs: format!("{}/docs", local(ports.docs)),
             loader,
             clickhouse: match (clickhouse, ports.clickhouse) {
@@ -272,6 +278,7 @@ mod tests {
             experiments: 9000,
             retention: 9000,
             funnel: 9000,
+            dashboard: 9000,
             clickhouse: Some(8123),
             firehose: 4573,
             metrics: Some(9464),
@@ -291,6 +298,7 @@ mod tests {
                 activity: 9002,
                 docs: 9003,
                 funnel: 9007,
+                dashboard: 9008,
                 ..ports()
             },
             true,
@@ -301,6 +309,7 @@ mod tests {
         assert_eq!(plain.activity, "http://127.0.0.1:9002/activity");
         assert_eq!(plain.docs, "http://127.0.0.1:9003/docs");
         assert_eq!(plain.funnel, "http://127.0.0.1:9007/funnel");
+        assert_eq!(plain.dashboard, "http://127.0.0.1:9008/dashboard");
         let theirs = Urls::new(
             &Ports {
                 clickhouse: None,

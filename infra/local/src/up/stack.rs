@@ -379,6 +379,7 @@ impl Running {
                 ports.experiments,
                 ports.retention,
                 ports.funnel,
+                ports.dashboard,
             ];
             let servers = FUNCTIONS.iter().zip(&prepared.programs.functions).zip(ports);
             let server = |((name, program), port): ((&&'static str, &PathBuf), u16)| {
@@ -472,7 +473,7 @@ pub(super) fn summary(stack: &Stack) -> String {
     let now = edge::clock::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
     format!(
         "\nWeir is up.\n\n  events      POST {}\n  activity    GET  {}\n  sessions    GET  {}\n  experiments GET  {}\n  retention   GET  {}\n  \
-         funnel      GET  {}\n  documentation    {}\n  ClickHouse       {} (database {})\n  \
+         funnel      GET  {}\n  dashboard        {}\n  documentation    {}\n  ClickHouse       {} (database {})\n  \
          Firehose         {} (stream {})\n  metrics          {}\n  logs             {}\n\nSend an event:\n\n  {}\n",
         urls.events,
         urls.activity,
@@ -480,6 +481,7 @@ pub(super) fn summary(stack: &Stack) -> String {
         urls.experiments,
         urls.retention,
         urls.funnel,
+        urls.dashboard,
         urls.docs,
         urls.clickhouse,
         stack.database,

@@ -2,16 +2,16 @@
 //!
 //! ```json
 //! {
-//!   "version": 4,
+//!   "version": 5,
 //!   "id": "0198…",                 the mark (WEIR_STACK) in the environment of every process of the stack
 //!   "status": "starting",          then "healthy", then "stopping"; the file goes when the stack has stopped
 //!   "plain": false,                whether the functions run as plain servers
 //!   "pid": 4100, "started": 98765, the supervisor, and its start in clock ticks since boot (null where unknown)
 //!   "ports": { "functions", "watch" (cargo-lambda's; null with --plain), "loader", "activity", "docs",
-//!              "sessions", "experiments", "retention", "funnel", "clickhouse" (null: not ours), "firehose",
-//!              "metrics" },
-//!   "urls": { "events", "activity", "sessions", "experiments", "retention", "funnel", "docs", "loader", "clickhouse",
-//!             "firehose", "metrics" },
+//!              "sessions", "experiments", "retention", "funnel", "dashboard", "clickhouse" (null: not ours),
+//!              "firehose", "metrics" },
+//!   "urls": { "events", "activity", "sessions", "experiments", "retention", "funnel", "dashboard", "docs",
+//!             "loader", "clickhouse", "firehose", "metrics" },
 //!   "stream": "weir-events", "database": "analytics",
 //!   "env_file": "/…/functions.env", what the functions see, the access key included (mode 0600)
 //!   "processes": [ { "name", "pid", "started", "log", "restarts" } ]   names: clickhouse, firehose, and functions or
@@ -33,7 +33,7 @@ use serde::{Deserialize, Serialize};
 use super::settings::{Ports, Urls};
 
 /// The format of this file. A file of another version is not touched.
-pub(super) const VERSION: u32 = 4;
+pub(super) const VERSION: u32 = 5;
 
 /// How far a stack is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -158,6 +158,7 @@ mod tests {
             experiments: 7,
             retention: 8,
             funnel: 9,
+            dashboard: 11,
             clickhouse: None,
             firehose: 4,
             metrics: Some(10),

@@ -3,14 +3,17 @@
 use std::borrow::Cow;
 use std::io::Read;
 
-use edge::{Body, Response};
 use flate2::read::GzDecoder;
 use http::header::{
     ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderName,
     HeaderValue, IF_NONE_MATCH, REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS,
 };
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, Response, StatusCode};
+use lambda_http::{Body, Request};
 use twox_hash::XxHash3_128;
+
+use crate::problem::INTERNAL_ERROR;
+use crate::route;
 
 /// What is kept, but asked for again before each use: a new version of the function may have another.
 const REVALIDATED: &str = "no-cache";
@@ -18,9 +21,12 @@ const REVALIDATED: &str = "no-cache";
 /// What never changes at its address: the address names its digest.
 const IMMUTABLE: &str = "public, max-age=31536000, immutable";
 
+/// The query parameter in which pages name a file's digest.
+const DIGEST: &str = "v";
+
 /// One file.
 #[derive(Debug, Clone)]
-pub(crate) struct Resource {
+pub struct Resource {
     content_type: &'static str,
     bytes: Cow<'static, [u8]>,
     /// Whether the bytes are gzip.
@@ -42,17 +48,17 @@ impl Resource {
     }
 
     /// What was made at run time.
-    pub(crate) fn made(content_type: &'static str, bytes: Vec<u8>) -> Self {
+    pub fn made(content_type: &'static str, bytes: Vec<u8>) -> Self {
         Resource::new(content_type, Cow::Owned(bytes), false)
     }
 
     /// A file of the binary.
-    pub(crate) fn embedded(content_type: &'static str, bytes: &'static [u8], gzipped: bool) -> Self {
+    pub fn embedded(content_type: &'static str, bytes: &'static [u8], gzipped: bool) -> Self {
         Resource::new(content_type, Cow::Borrowed(bytes), gzipped)
     }
 
     /// The same as a page with that Content-Security-Policy.
-    pub(crate) fn with_policy(self, policy: String) -> Self {
+    pub fn with_policy(self, policy: String) -> Self {
         Resource {
             policy: Some(policy),
             ..self
@@ -60,12 +66,12 @@ impl Resource {
     }
 
     /// Names these very bytes.
-    pub(crate) fn digest(&self) -> &str {
+    pub fn digest(&self) -> &str {
         &self.digest
     }
 
     /// The bytes, inflated.
-    pub(crate) fn inflated(&self) -> std::io::Result<Cow<'_, [u8]>> {
+    pub fn inflated(&self) -> std::io::Result<Cow<'_, [u8]>> {
         if !self.gzipped {
             return Ok(Cow::Borrowed(&self.bytes));
         }
@@ -74,8 +80,18 @@ impl Resource {
         Ok(Cow::Owned(plain))
     }
 
-    /// The answer to a request with these headers. `by_digest`: its address named the digest.
-    pub(crate) fn response(&self, headers: &HeaderMap, by_digest: bool) -> Response<Body> {
+    /// A page's text, with the digests put behind the paths of the files that it loads: `"/docs/page.css"` becomes
+    /// `"/docs/page.css?v=…"`.
+    pub fn linked<'a>(page: &str, files: impl IntoIterator<Item = (&'a str, &'a Resource)>) -> String {
+        files.into_iter().fold(page.to_owned(), |page, (path, file)| {
+            page.replace(&format!("\"{path}\""), &format!("\"{path}?{DIGEST}={}\"", file.digest))
+        })
+    }
+
+    /// The answer to a request. What is asked for by its digest never changes.
+    pub fn response(&self, request: &Request) -> Response<Body> {
+        let headers = request.headers();
+        let by_digest = route::query(request, DIGEST).is_some_and(|digest| digest == self.digest);
         let as_gzip = self.gzipped && takes_gzip(headers);
         // One entity tag a representation (RFC 9110, section 8.8.3.3).
         let tag = format!("\"{}{}\"", self.digest, if as_gzip { "-gzip" } else { "" });
@@ -110,7 +126,7 @@ impl Resource {
                 // A test reads every file.
                 damaged => {
                     tracing::error!(?damaged, "a file in the binary is damaged");
-                    return edge::problem::INTERNAL_ERROR.response(None);
+                    return INTERNAL_ERROR.response(None);
                 }
             }
         };
