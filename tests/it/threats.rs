@@ -52,6 +52,7 @@ fn the_limits_are_those_of_the_code() -> anyhow::Result<()> {
             replay::object::MAX_OBJECT_BYTES,
         ),
         ("bytes of rows in an answer", marts::MAX_ANSWER_BYTES),
+        ("bytes of rows in a panel", dashboard::MAX_PANEL_BYTES),
         ("sessions of a page", usize::try_from(sessions::MAX_LIMIT)?),
         (
             "characters of the access key, at least",
