@@ -19,9 +19,9 @@ pub(super) const PYTHON_CLIENTS: &[&str] = &[
     "openapi-spec-validator==0.9.0",
     "moto[s3,server]==5.2.5",
 ];
-/// ClickHouse's JavaScript client, for the same, and what drives a browser. Puppeteer 24 is the last that runs on Node 20;
-/// `-core` is the one that downloads no browser.
-pub(super) const JS_CLIENTS: &[&str] = &["@clickhouse/client@1.23.1", "puppeteer-core@24.43.1"];
+/// ClickHouse's JavaScript client, for the same; what drives a browser; and what finds in a page that which bars people from it.
+/// Puppeteer 24 is the last that runs on Node 20; `-core` is the one that downloads no browser.
+pub(super) const JS_CLIENTS: &[&str] = &["@clickhouse/client@1.23.1", "puppeteer-core@24.43.1", "axe-core@4.14.1"];
 
 /// Grafana's own types, of the version that `infra/compose.yaml` runs, and the compiler that checks the dashboard by them.
 pub(super) const GRAFANA: &[&str] = &["@grafana/schema@13.2.3", "typescript@5.9.3"];
