@@ -10,4 +10,5 @@ mod live;
 mod panel;
 
 pub use context::Context;
-pub use panel::MAX_PANEL_BYTES;
+pub use live::{Health, Live, Minute};
+pub use panel::{MAX_PANEL_BYTES, Panel, of_mart};

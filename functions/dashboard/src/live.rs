@@ -24,17 +24,21 @@ FROM (
 )
 GROUP BY minute, name ORDER BY minute, name";
 
-/// Ages by ClickHouse's clock. The index on inserted_at leaves everything out that is older than a day. inserted_at is a whole second,
-/// so what was stored within the second it was received in would be stored before.
+/// Ages by ClickHouse's clock, of what was stored in the last hour: the index on inserted_at leaves everything else out. inserted_at is a
+/// whole second, so what was stored within the second it was received in would be stored before.
 const FRESHNESS: &str = "\
 SELECT greatest(dateDiff('millisecond', maxOrNull(received_at), now64(3)), 0) / 1000 AS newest_event_age_seconds,
-    quantileIfOrNull(0.5)(seconds, inserted_at >= now() - INTERVAL 1 HOUR) AS stored_within_seconds_p50,
-    quantileIfOrNull(0.95)(seconds, inserted_at >= now() - INTERVAL 1 HOUR) AS stored_within_seconds_p95
+    quantileOrNull(0.5)(seconds) AS stored_within_seconds_p50, quantileOrNull(0.95)(seconds) AS stored_within_seconds_p95
 FROM (
-    SELECT received_at, inserted_at, greatest(dateDiff('millisecond', received_at, inserted_at), 0) / 1000 AS seconds
-    FROM events WHERE inserted_at >= now() - INTERVAL 1 DAY
+    SELECT received_at, greatest(dateDiff('millisecond', received_at, inserted_at), 0) / 1000 AS seconds
+    FROM events WHERE inserted_at >= now() - INTERVAL 1 HOUR
 )
 WHERE received_at >= now() - INTERVAL 1 DAY";
+
+/// When nothing came for an hour, the rows of a day are few enough.
+const NEWEST: &str = "\
+SELECT greatest(dateDiff('millisecond', maxOrNull(received_at), now64(3)), 0) / 1000 AS age_seconds
+FROM events WHERE inserted_at >= now() - INTERVAL 1 DAY AND received_at >= now() - INTERVAL 1 DAY";
 
 /// A line may be kept twice: the id is that of a line.
 const QUARANTINE: &str = "SELECT uniqExact(id) AS open FROM events_quarantine \
@@ -51,10 +55,18 @@ SELECT greatest(dateDiff('millisecond', finished, now64(3)), 0) / 1000 AS finish
 
 /// What happened in a minute.
 #[derive(Debug, Serialize, Deserialize, Row)]
-pub(crate) struct Minute {
-    minute: Instant,
-    name: String,
-    events: u64,
+pub struct Minute {
+    /// When it begins.
+    pub minute: Instant,
+    /// The events' name, or `other`.
+    pub name: String,
+    /// How many.
+    pub events: u64,
+}
+
+#[derive(Debug, Serialize, Deserialize, Row)]
+struct Newest {
+    age_seconds: Number,
 }
 
 #[derive(Debug, Serialize, Deserialize, Row)]
@@ -77,35 +89,35 @@ struct Dbt {
 
 /// How old the data is, and what waits for somebody.
 #[derive(Debug, Serialize)]
-pub(crate) struct Health {
+pub struct Health {
     /// Since the newest event was received; null when none was in the last day.
-    newest_event_age_seconds: Number,
+    pub newest_event_age_seconds: Number,
     /// From an event's receipt to its row, of what was stored in the last hour; null when there is none.
-    stored_within_seconds_p50: Number,
+    pub stored_within_seconds_p50: Number,
     /// The same, of the slowest twentieth.
-    stored_within_seconds_p95: Number,
+    pub stored_within_seconds_p95: Number,
     /// Lines in quarantine that were not replayed.
-    quarantine_open: u64,
+    pub quarantine_open: u64,
     /// Since dbt last finished a model that it adds to; null when it never did.
-    dbt_finished_seconds_ago: Option<f64>,
+    pub dbt_finished_seconds_ago: Option<f64>,
     /// Rows that came since that run began, in the last day; null when there was none.
-    events_since_dbt: Option<u64>,
+    pub events_since_dbt: Option<u64>,
 }
 
 /// The answer.
 #[derive(Debug, Serialize)]
-pub(crate) struct Live {
+pub struct Live {
     /// `2026-11-27T06:30:00Z`.
-    now: String,
+    pub now: String,
     /// By minute and name.
-    minutes: Panel<Minute>,
+    pub minutes: Panel<Minute>,
     /// One row.
-    health: Panel<Health>,
+    pub health: Panel<Health>,
 }
 
 impl Live {
     /// Reads everything at once.
-    pub(crate) async fn read(client: &Client, now: Timestamp, limit: Duration) -> Self {
+    pub async fn read(client: &Client, now: Timestamp, limit: Duration) -> Self {
         let (minutes, health) = join!(minutes(client, now, limit), health(client, limit));
         Live {
             now: now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
@@ -122,7 +134,7 @@ async fn minutes(client: &Client, now: Timestamp, limit: Duration) -> Result<Vec
 
 async fn health(client: &Client, limit: Duration) -> Result<Health, Error> {
     let (freshness, quarantine, dbt) = try_join!(
-        one::<Freshness>(client, FRESHNESS, limit),
+        freshness(client, limit),
         one::<Quarantine>(client, QUARANTINE, limit),
         dbt(client, limit),
     )?;
@@ -134,6 +146,14 @@ async fn health(client: &Client, limit: Duration) -> Result<Health, Error> {
         dbt_finished_seconds_ago: dbt.finished_seconds_ago,
         events_since_dbt: dbt.events_since,
     })
+}
+
+async fn freshness(client: &Client, limit: Duration) -> Result<Freshness, Error> {
+    let mut freshness = one::<Freshness>(client, FRESHNESS, limit).await?;
+    if freshness.newest_event_age_seconds.0.is_none() {
+        freshness.newest_event_age_seconds = one::<Newest>(client, NEWEST, limit).await?.age_seconds;
+    }
+    Ok(freshness)
 }
 
 /// dbt makes its table when it first runs.

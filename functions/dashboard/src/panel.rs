@@ -15,7 +15,7 @@ pub const MAX_PANEL_BYTES: usize = MAX_ANSWER_BYTES / 4;
 /// Rows, or why there are none.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Panel<Row> {
+pub enum Panel<Row> {
     /// `{"rows": […]}`.
     Rows(Vec<Row>),
     /// `{"error": {"code": …, "detail": …}}`, as the function that reads the mart would say it.
@@ -44,6 +44,14 @@ impl<Row> Panel<Row> {
         }
     }
 
+    /// Its rows, if it has any to show.
+    pub fn rows(&self) -> Option<&[Row]> {
+        match self {
+            Panel::Rows(rows) => Some(rows),
+            Panel::Error { .. } => None,
+        }
+    }
+
     /// Whether it has rows.
     pub(crate) fn is_good(&self) -> bool {
         matches!(self, Panel::Rows(_))
@@ -51,7 +59,7 @@ impl<Row> Panel<Row> {
 }
 
 /// The panel with all rows of a mart.
-pub(crate) async fn of_mart<M: Read>(client: &Client, question: &M::Question, limit: Duration) -> Panel<M::Row> {
+pub async fn of_mart<M: Read>(client: &Client, question: &M::Question, limit: Duration) -> Panel<M::Row> {
     let rows = all(M::query(client, question), limit, |error| Error::of(error, M::TABLE)).await;
     Panel::new(M::NAME, rows)
 }

@@ -1,14 +1,17 @@
-//! The stack's parts and their figures, on one screen.
+//! The stack's parts and their figures.
 
-use std::fmt::Write as _;
 use std::time::Duration;
 
+use activity::Activity;
 use anyhow::{Context as _, ensure};
 use clickhouse::Client;
+use dashboard::{Live, Panel, of_mart};
 use edge::clickhouse::within;
+use jiff::tz::Offset;
+use jiff::{Timestamp, ToSpan};
+use marts::Range;
 use serde::{Deserialize, Serialize};
 
-use crate::report;
 use crate::up::{Part, Running, STREAM};
 
 /// How long one part may take to answer: a function under cargo-lambda may have to start.
@@ -17,68 +20,78 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 /// How the stack does.
 #[derive(Debug, Serialize)]
 pub(super) struct Health {
-    parts: Vec<PartHealth>,
+    pub(super) parts: Vec<PartHealth>,
     /// `None` when Firehose does not answer.
-    stream: Option<Stream>,
+    pub(super) stream: Option<Stream>,
     /// `None` when ClickHouse does not answer.
-    tables: Option<Tables>,
+    pub(super) tables: Option<Tables>,
+    /// The last hour, and how old the data is: what the dashboard shows.
+    pub(super) live: Live,
+    /// Yesterday and today.
+    pub(super) activity: Panel<activity::Row>,
 }
 
 #[derive(Debug, Serialize)]
-struct PartHealth {
-    name: String,
-    url: String,
-    restarts: u32,
+pub(super) struct PartHealth {
+    pub(super) name: String,
+    pub(super) url: String,
+    pub(super) restarts: u32,
     /// What is wrong, if anything is.
-    problem: Option<String>,
+    pub(super) problem: Option<String>,
 }
 
 /// What `GET /health` of Firehose says of the stream; counts are of records.
 #[derive(Debug, Serialize, Deserialize)]
-struct Stream {
-    accepted: u64,
-    delivered: u64,
-    given_up: u64,
-    spooled_records: u64,
-    oldest_age_seconds: Option<u64>,
-    failed_attempts: u64,
-    damaged_bytes: u64,
+pub(super) struct Stream {
+    pub(super) accepted: u64,
+    pub(super) delivered: u64,
+    pub(super) given_up: u64,
+    pub(super) spooled_records: u64,
+    pub(super) oldest_age_seconds: Option<u64>,
+    pub(super) failed_attempts: u64,
+    pub(super) damaged_bytes: u64,
 }
 
 /// What is stored.
 #[derive(Debug, Serialize, Deserialize, clickhouse::Row)]
-struct Tables {
+pub(super) struct Tables {
     /// Rows of `events`, copies that merging has yet to remove included.
-    rows: u64,
-    /// Since the newest event was received, in seconds; absurdly long when there is none.
-    newest_age_seconds: i64,
+    pub(super) rows: u64,
     /// Lines in quarantine.
-    quarantined: u64,
+    pub(super) quarantined: u64,
     /// Of these, not replayed.
-    quarantined_open: u64,
+    pub(super) quarantined_open: u64,
 }
 
 // A scalar subquery is Nullable, whatever it holds.
 const TABLES: &str = "\
 SELECT assumeNotNull((SELECT count() FROM events)) AS rows,
-    assumeNotNull((SELECT dateDiff('second', max(received_at), now64(3)) FROM events)) AS newest_age_seconds,
     assumeNotNull((SELECT uniqExact(id) FROM events_quarantine)) AS quarantined,
     assumeNotNull((SELECT uniqExact(id) FROM events_quarantine
         WHERE id NOT IN (SELECT id FROM events_quarantine_actions WHERE action = 'replay'))) AS quarantined_open";
 
 impl Health {
     /// Asks every part.
-    pub(super) async fn of(http: &reqwest::Client, stack: &Running, warehouse: &Client) -> Self {
+    pub(super) async fn of(http: &reqwest::Client, stack: &Running, warehouse: &Client, now: Timestamp) -> Self {
         let parts = stack.parts.iter().map(|part| PartHealth::of(http, part));
-        let (parts, stream, tables) = tokio::join!(
+        let today = Offset::UTC.to_datetime(now).date();
+        let days = Range {
+            from: today.saturating_sub(1.day()),
+            to: today,
+        };
+        let (parts, stream, tables, live, activity) = tokio::join!(
             futures::future::join_all(parts),
             Stream::of(http, &stack.firehose),
             within(ANSWER_WITHIN, warehouse.query(TABLES).fetch_one::<Tables>()),
+            Live::read(warehouse, now, ANSWER_WITHIN),
+            of_mart::<Activity>(warehouse, &days, ANSWER_WITHIN),
         );
         let mut health = Self {
             parts,
             stream: None,
             tables: None,
+            live,
+            activity,
         };
         match stream {
             Ok(stream) => health.stream = Some(stream),
@@ -101,62 +114,6 @@ impl Health {
     /// Whether every part answers.
     pub(super) fn is_good(&self) -> bool {
         self.parts.iter().all(|part| part.problem.is_none())
-    }
-
-    /// The screen.
-    pub(super) fn screen(&self) -> String {
-        let mut text = String::new();
-        for part in &self.parts {
-            let mark = if part.problem.is_some() { '!' } else { ' ' };
-            let state = part.problem.as_deref().unwrap_or("answers");
-            let restarts = match part.restarts {
-                0 => String::new(),
-                times => format!(", started again {times} times"),
-            };
-            let _ = writeln!(text, "{mark} {:<10} {:<42} {state}{restarts}", part.name, part.url);
-        }
-        if let Some(stream) = &self.stream {
-            let oldest = stream.oldest_age_seconds.map_or_else(String::new, |seconds| {
-                format!(", the oldest for {}", report::seconds(Duration::from_secs(seconds)))
-            });
-            let _ = write!(
-                text,
-                "\n  stream     {} records accepted, {} delivered, {} waiting{oldest}; {} attempts failed",
-                stream.accepted, stream.delivered, stream.spooled_records, stream.failed_attempts
-            );
-            if stream.given_up > 0 {
-                let _ = write!(
-                    text,
-                    "\n! backup     {} records were given up: `weir replay` stores them, `weir status --reconcile` says \
-                     which are still missing",
-                    stream.given_up
-                );
-            }
-            if stream.damaged_bytes > 0 {
-                let _ = write!(
-                    text,
-                    "\n! spool      {} bytes could not be read back: see firehose.log",
-                    stream.damaged_bytes
-                );
-            }
-        }
-        if let Some(tables) = &self.tables {
-            let _ = write!(text, "\n  events     {} rows", tables.rows);
-            if let (1.., Ok(seconds)) = (tables.rows, u64::try_from(tables.newest_age_seconds)) {
-                let age = report::seconds(Duration::from_secs(seconds));
-                let _ = write!(text, ", the newest received {age} ago");
-            }
-            let mark = if tables.quarantined_open > 0 { '!' } else { ' ' };
-            let _ = write!(
-                text,
-                "\n{mark} quarantine {} lines, {} of them not replayed",
-                tables.quarantined, tables.quarantined_open
-            );
-            if tables.quarantined_open > 0 {
-                text.push_str(": `weir quarantine ls`");
-            }
-        }
-        text
     }
 }
 

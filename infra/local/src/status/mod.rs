@@ -1,25 +1,33 @@
 //! `weir status`: how the stack does, and whether every event is accounted for.
 //!
-//! - `health`: the stack's parts and their figures, on one screen.
+//! - `health`: the stack's parts and their figures; `screen`: how they look.
 //! - `reconcile`: the account of what was accepted, purely; `evidence`: what it is made of.
 
 mod evidence;
 mod health;
 mod reconcile;
+mod screen;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context as _;
+use console::Term;
 
 pub(crate) use self::evidence::{Places, each_given_up};
+use self::health::Health;
 pub(crate) use self::reconcile::Account;
 use crate::client;
 use crate::firehose::ledger::KEPT_HOURS;
 use crate::moment;
 use crate::project::Project;
 use crate::report::{self, Step};
+use crate::signals::Signals;
 use crate::up;
 use crate::warehouse::WarehouseArgs;
+
+/// How often `--watch` asks.
+const EVERY: Duration = Duration::from_secs(2);
 
 const AFTER_HELP: &str = "\
 With --reconcile, every line that Firehose has accepted is looked for by the id of its event: in events, in quarantine, on its \
@@ -41,6 +49,9 @@ pub(crate) struct Args {
     /// As one JSON object
     #[arg(long)]
     json: bool,
+    /// Show it again every two seconds, until Ctrl-C
+    #[arg(long, conflicts_with_all = ["json", "reconcile"])]
+    watch: bool,
     #[command(flatten)]
     warehouse: WarehouseArgs,
 }
@@ -75,15 +86,50 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
             account.table()
         };
         (text, account.holds())
+    } else if args.watch {
+        return watch(&http, &stack, &warehouse).await;
     } else {
-        let health = health::Health::of(&http, &stack, &warehouse).await;
+        let now = edge::clock::now();
+        let health = Health::of(&http, &stack, &warehouse, now).await;
         let text = if args.json {
             serde_json::to_string(&health)?
         } else {
-            health.screen()
+            health.screen(now)
         };
         (text, health.is_good())
     };
     report::print(text);
     Ok(if holds { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Shows the screen again and again, in place where standard output is a terminal, until a signal comes or nobody reads.
+async fn watch(
+    http: &reqwest::Client,
+    stack: &up::Running,
+    warehouse: &clickhouse::Client,
+) -> anyhow::Result<ExitCode> {
+    let mut signals = Signals::listen()?;
+    let terminal = Term::stdout();
+    let _ = terminal.hide_cursor();
+    let draw = async {
+        loop {
+            let now = edge::clock::now();
+            let health = Health::of(http, stack, warehouse, now).await;
+            let mut text = health.screen(now);
+            if terminal.is_term() {
+                // Line by line over what was there, so that nothing flickers.
+                text = format!("\x1b[H{}\x1b[K\n\x1b[J", text.replace('\n', "\x1b[K\n"));
+            }
+            if report::try_print(text).is_err() {
+                return;
+            }
+            tokio::time::sleep(EVERY).await;
+        }
+    };
+    let ended = signals.or(draw).await;
+    let _ = terminal.show_cursor();
+    Ok(match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(asked) => asked.into(),
+    })
 }
