@@ -2,7 +2,7 @@
 //   figures  waits until all panels have figures, then reads the tables, in light, dark and on a phone, and walks by keyboard
 //   empty    waits until no panel waits, then prints what each says
 //   key      is asked for a read key: a wrong one, then WEIR_READ_KEY
-//   outage   waits for the banner, prints `down`, waits until a line comes on stdin, then waits for the figures without a reload
+//   outage   waits for the banner, prints `down`, waits for a line on stdin, then until no panel misses ClickHouse, without a reload
 // Prints one line of JSON, then `ok` when every assertion held. With a folder it leaves pictures there.
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
@@ -252,9 +252,11 @@ const MODES = {
     await look(page, 'error')
     console.log('down')
     await once(process.stdin, 'data')
-    process.stdin.unref?.()
+    // One answer comes before the other: each panel has to be rid of it.
+    await page.waitForFunction(() =>
+      [...document.querySelectorAll('.notice')].every((it) => it.hidden || !it.textContent.includes('ClickHouse')),
+    )
     await page.waitForSelector('#banner[hidden]')
-    await settled(page, 'ready', 'empty', 'error')
     const now = await states(page)
     await close(opened, 'outage')
     return { banner, states: now }
