@@ -12,6 +12,8 @@ use crate::loader::deliver;
 use crate::process::http;
 use crate::stack::{Stack, event};
 
+mod page;
+
 const KEY: &str = "reader";
 const DATA: [&str; 4] = ["activity", "pages", "funnel", "experiments"];
 const LIVE: [&str; 2] = ["minutes", "health"];
