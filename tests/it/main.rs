@@ -26,6 +26,7 @@ mod clients;
 mod command_line;
 mod contract;
 mod crash;
+mod dashboard;
 mod dbt_function;
 mod deploy;
 mod docs;

@@ -60,7 +60,7 @@ function base(colour, own) {
     textStyle: { fontFamily, fontSize: 12, color: colour.soft },
     grid: { left: 4, right: 12, top: 34, bottom: 4, outerBoundsMode: 'same', outerBoundsContain: 'axisLabel' },
     ...own,
-    // Confined, or it is cut off on a phone; without ECharts' arrow, which is HTML with a style attribute.
+    // Confined, or it is cut off on a phone.
     tooltip: { className: 'tip', confine: true, transitionDuration: still.matches ? 0 : 0.15, ...own.tooltip },
   }
 }
