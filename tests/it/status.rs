@@ -141,16 +141,34 @@ async fn a_screen_shows_what_answers_and_what_does_not() -> anyhow::Result<()> {
         "loader",
         "clickhouse",
         "1 records accepted, 1 delivered, 0 waiting",
-        "1 rows",
+        "1 rows, the newest received",
+        "no events in the last 30 minutes",
+        "never ran: `weir dbt`",
+        "not built yet: `weir dbt`",
     ] {
         ensure!(screen.contains(shown), "no {shown}: {screen}");
     }
+    ensure!(
+        screen.lines().count() <= 24 && screen.lines().all(|line| line.chars().count() <= 100),
+        "{screen}"
+    );
     ensure!(!screen.contains('!'), "{screen}");
     // A part that hangs is named, and the others are shown.
     let firehose = Pid::from_raw(stack.child("firehose")?).context("a pid")?;
     kill_process(firehose, Signal::STOP)?;
     let (code, screen, _) = stack.try_weir(&["status"]).await?;
     kill_process(firehose, Signal::CONT)?;
+    // What is shown is what the dashboard shows.
+    let now = edge::clock::now().to_string();
+    let mut present = event(Uuid::new_v4(), 1, &now);
+    present["name"] = json!("present");
+    stack.accept(&present).await?;
+    eventually("a row of this minute", async || {
+        let health: Value = serde_json::from_str(&stack.weir(&["status", "--json"]).await?)?;
+        let minutes = &health["live"]["minutes"]["rows"];
+        Ok((minutes[0]["name"] == "present" && minutes[0]["events"] == 1).then_some(()))
+    })
+    .await?;
     let named = screen.lines().find(|line| line.starts_with("! firehose"));
     ensure!(code == 1 && named.is_some(), "{screen}");
     ensure!(screen.contains("1 rows"), "{screen}");
