@@ -52,7 +52,8 @@ async fn the_page_says_what_is_missing_and_shows_what_was_sent() -> anyhow::Resu
 
     let answer = open_dashboard(&stack, "figures").await?;
     let tables = &answer["tables"];
-    let day = row(&tables["activity"], "Date", &yesterday[..10])?;
+    let date = yesterday.get(..10).context("an instant")?;
+    let day = row(&tables["activity"], "Date", date)?;
     ensure!((&day["DAU"], &day["New"]) == (&json!("2"), &json!("2")), "{day}");
     ensure!(
         tables["pages"] == json!([{ "Page": "shop.example/main", "Views": "3" }]),
