@@ -27,7 +27,7 @@ GROUP BY minute, name ORDER BY minute, name";
 /// Ages by ClickHouse's clock. The index on inserted_at leaves everything out that is older than a day. inserted_at is a whole second,
 /// so what was stored within the second it was received in would be stored before.
 const FRESHNESS: &str = "\
-SELECT greatest(dateDiff('millisecond', maxOrNull(received_at), now64(3)), 0) / 1000 AS newest_event_age_seconds,
+SELECT if(count() = 0, NULL, greatest(dateDiff('millisecond', max(received_at), now64(3)), 0) / 1000) AS newest_event_age_seconds,
     quantileIfOrNull(0.5)(seconds, inserted_at >= now() - INTERVAL 1 HOUR) AS stored_within_seconds_p50,
     quantileIfOrNull(0.95)(seconds, inserted_at >= now() - INTERVAL 1 HOUR) AS stored_within_seconds_p95
 FROM (
@@ -44,7 +44,7 @@ const QUARANTINE: &str = "SELECT uniqExact(id) AS open FROM events_quarantine \
 const DBT: &str = "\
 WITH (SELECT maxOrNull(finished_at) FROM dbt_runs WHERE finished_at > began_at) AS finished,
     (SELECT argMax(began_at, finished_at) FROM dbt_runs WHERE finished_at > began_at) AS began
-SELECT greatest(dateDiff('millisecond', finished, now64(3)), 0) / 1000 AS finished_seconds_ago,
+SELECT if(isNull(finished), NULL, greatest(dateDiff('millisecond', finished, now64(3)), 0) / 1000) AS finished_seconds_ago,
     if(isNull(finished), NULL, (
         SELECT count() FROM events WHERE inserted_at >= now() - INTERVAL 1 DAY AND inserted_at >= toDateTime(began)
     )) AS events_since";
