@@ -1,5 +1,5 @@
 // Chromium opens the dashboard as a person would. Usage: open_dashboard.mjs MODE URL [FOLDER]. MODE is one of
-//   figures  waits until all panels have figures, then reads the tables, in light, dark and on a phone, and walks by keyboard
+//   figures  waits until all panels have figures, reads the tables, in light, dark and on a phone, and walks by keyboard
 //   empty    waits until no panel waits, then prints what each says
 //   key      is asked for a read key: a wrong one, then WEIR_READ_KEY
 //   outage   waits for the banner, prints `down`, waits for a line on stdin, then until no panel misses ClickHouse, without a reload
@@ -167,6 +167,11 @@ async function ranges(page, seen) {
   assert.equal(await page.$eval('#range [name="to"]', (it) => it.ariaInvalid), 'true')
   assert.equal(asked(), requests, 'a wrong range is asked for')
   await look(page, 'wrong-range')
+  // One in the address is asked for as little.
+  await page.goto(`${url}?from=2020-01-02&to=2020-01-01`)
+  await page.waitForFunction(() => document.getElementById('range-message').textContent !== '')
+  assert.equal((await states(page)).activity, 'error')
+  assert.equal(asked(), requests, 'a wrong range is asked for')
   await page.click('[data-days="30"]')
   await page.waitForFunction(() => document.getElementById('range-message').textContent === '')
   await settled(page, 'ready')
@@ -176,7 +181,7 @@ const MODES = {
   async figures() {
     const light = await open()
     const { page, seen } = light
-    // The panels fill while events come and dbt builds: the page asks again by itself.
+    // What was sent and built before is there.
     await settled(page, 'ready')
     const answer = { figures: await figures(page), tables: await tables(page) }
     const labels = await page.$$eval('.chart', (all) => all.map((it) => it.ariaLabel))

@@ -1,5 +1,7 @@
 //! The dashboard's data: what its two addresses answer is what ClickHouse holds, and what cannot be read says why.
 
+mod page;
+
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, ensure};
@@ -11,8 +13,6 @@ use uuid::Uuid;
 use crate::loader::deliver;
 use crate::process::http;
 use crate::stack::{Stack, event};
-
-mod page;
 
 const KEY: &str = "reader";
 const DATA: [&str; 4] = ["activity", "pages", "funnel", "experiments"];

@@ -62,6 +62,7 @@ const ADVICE = {
   mart_missing: ['Not built yet', ['Run dbt once: it builds this mart. ', element('code', {}, 'cargo weir dbt')]],
   warehouse_unreachable: ['ClickHouse cannot be reached', ['This panel comes back by itself when ClickHouse does.']],
   warehouse_timeout: ['ClickHouse took too long', ['It is tried again. A shorter range is answered sooner.']],
+  invalid_parameters: ['No such range', ['Correct the dates above.']],
   answer_too_large: ['Too much to show', ['Choose a shorter range.']],
 }
 
