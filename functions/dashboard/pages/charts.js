@@ -60,7 +60,7 @@ function base(colour, own) {
     textStyle: { fontFamily, fontSize: 12, color: colour.soft },
     grid: { left: 4, right: 12, top: 34, bottom: 4, outerBoundsMode: 'same', outerBoundsContain: 'axisLabel' },
     ...own,
-    // Confined, or it is cut off on a phone; without ECharts' arrow, which is HTML with a style attribute.
+    // Confined, or it is cut off on a phone.
     tooltip: { className: 'tip', confine: true, transitionDuration: still.matches ? 0 : 0.15, ...own.tooltip },
   }
 }
@@ -101,7 +101,8 @@ const legend = (colour, own) => ({
   ...own,
 })
 
-const day = (date) =>
+/** A day as it is said. */
+export const day = (date) =>
   new Date(`${date}T00:00:00Z`).toLocaleDateString('en-GB', { day: 'numeric', month: 'short', timeZone: 'UTC' })
 
 /** Three lines over every day of the range; a day that the mart does not hold is a gap. They differ by their dashes too. */
@@ -142,7 +143,7 @@ function activity({ days, rows }, colour) {
 }
 
 /** Stacked bars of the last sixty minutes by name. */
-function minutes({ slots, rows }, colour) {
+function minutes({ slots, rows }, colour, width) {
   const totals = new Map()
   for (const row of rows) totals.set(row.name, (totals.get(row.name) ?? 0) + row.events)
   const named = [...totals]
@@ -180,8 +181,8 @@ function minutes({ slots, rows }, colour) {
       stack: 'events',
       barCategoryGap: '20%',
       color: name === 'other' ? colour.other : colour.series[which],
-      // A line of the ground between the parts, so that they are told apart without their colours.
-      itemStyle: { borderColor: colour.sheet, borderWidth: 0.5 },
+      // A line of the ground between the parts, so that they are told apart without their colours, if there is room.
+      itemStyle: { borderColor: colour.sheet, borderWidth: width < 500 ? 0 : 0.5 },
       data: slots.map((slot) => sums.get(`${name} ${slot}`) ?? 0),
     })),
   })
@@ -300,6 +301,7 @@ function experiments({ rows }, colour) {
             color: sure(row) ? shades[0] : colour.sheet,
             borderColor: sure(row) ? shades[0] : colour.other,
             borderWidth: 2.5,
+            opacity: 1,
           },
         })),
         markLine: {
@@ -327,11 +329,11 @@ export function draw(name, element, data, label) {
     charts.set(name, known)
   }
   known.data = data
-  known.chart.setOption(OPTIONS[name](data, colours()), { notMerge: true })
+  known.chart.setOption(OPTIONS[name](data, colours(), element.clientWidth), { notMerge: true })
 }
 
 /** Draws all charts in the theme that is on now. */
 export function redraw() {
   const now = colours()
-  for (const [name, { chart, data }] of charts) chart.setOption(OPTIONS[name](data, now), { notMerge: true })
+  for (const [name, { chart, data }] of charts) chart.setOption(OPTIONS[name](data, now, chart.getWidth()), { notMerge: true })
 }

@@ -1,7 +1,7 @@
 // The panels: figures in words and numbers, tables, and what is said when there is nothing to show. All text of answers is set
 // as text: names of pages and events are strangers'.
 
-import { draw } from './charts.js'
+import { day, draw } from './charts.js'
 
 const number = new Intl.NumberFormat('en')
 const none = '–'
@@ -39,7 +39,9 @@ const panelOf = (name) => document.querySelector(`section[data-panel="${name}"]`
 
 /** Fills a panel's table. The first cell of a row is its heading; `words` are columns of text. */
 function table(name, caption, columns, rows, words = []) {
-  const heads = columns.map((text) => element('th', { scope: 'col' }, text))
+  const heads = columns.map((text, at) =>
+    element('th', { scope: 'col', className: words.includes(at) ? 'words' : '' }, text),
+  )
   const lines = rows.map((cells) => {
     const made = cells.map((cell, at) =>
       at === 0 ? element('th', { scope: 'row' }, cell) : element('td', { className: words.includes(at) ? 'words' : '' }, cell),
@@ -60,6 +62,7 @@ const ADVICE = {
   mart_missing: ['Not built yet', ['Run dbt once: it builds this mart. ', element('code', {}, 'cargo weir dbt')]],
   warehouse_unreachable: ['ClickHouse cannot be reached', ['This panel comes back by itself when ClickHouse does.']],
   warehouse_timeout: ['ClickHouse took too long', ['It is tried again. A shorter range is answered sooner.']],
+  invalid_parameters: ['No such range', ['Correct the dates above.']],
   answer_too_large: ['Too much to show', ['Choose a shorter range.']],
 }
 
@@ -168,11 +171,13 @@ const SHOW = {
       [1],
     )
     const compared = rows.filter((row) => row.uplift != null)
+    const nobody = 'No variant can be compared yet: nobody who saw a control has bought anything.'
     const verdicts = compared.map((row) => {
       const between =
         row.uplift_low == null ? '' : `, 95 % interval ${signed(row.uplift_low)} to ${signed(row.uplift_high)}`
       return `${row.experiment}, ${row.variant}: ${signed(row.uplift)}${between}, p ${chance(row.p_value)}`
     })
+    if (!verdicts.length) verdicts.push(nobody)
     const broken = [...new Map(rows.filter((row) => row.srm_detected).map((row) => [row.experiment, row])).values()]
     const warnings = broken.map((row) =>
       element(
@@ -185,7 +190,7 @@ const SHOW = {
     panelOf('experiments')
       .querySelector('.verdicts')
       .replaceChildren(...warnings, ...verdicts.slice(0, MOST_VERDICTS).map((text) => element('li', {}, text)))
-    const label = `Uplift of conversion against the control. ${verdicts.join('. ') || 'No variant can be compared yet.'}`
+    const label = `Uplift of conversion against the control. ${verdicts.join('. ')}`
     draw('experiments', chartOf('experiments'), { rows }, label)
   },
 
@@ -323,14 +328,14 @@ export function keyUsers(panel, today) {
   const last = rows.findLast((row) => row.date < today)
   const before = last && new Date(Date.parse(last.date) - 7 * 86_400_000).toISOString().slice(0, 10)
   const then = rows.find((row) => row.date === before)
+  for (const when of document.querySelectorAll('[data-figure] .when')) when.textContent = last ? day(last.date) : ''
   for (const key of ['dau', 'wau', 'mau']) {
     if (!last) figure(key, none, panel.error ? 'not known' : 'no full day in range')
-    else if (!then?.[key]) figure(key, count(last[key]), `on ${last.date}`)
+    else if (!then?.[key]) figure(key, count(last[key]), 'no week before in range')
     else {
       const change = last[key] / then[key] - 1
       const sign = change > 0 ? '▲ +' : change < 0 ? '▼ −' : '= '
       figure(key, count(last[key]), element('b', {}, sign + percent(Math.abs(change))), ' vs. week before')
-      document.querySelector(`[data-figure="${key}"]`).title = `${last.date} against ${before}`
     }
   }
 }

@@ -21,6 +21,7 @@ const shown = {
   paused: false,
   /** While the key is asked for nothing is fetched. */
   locked: false,
+  /** When the marts were last asked for. */
   dataAt: 0,
 }
 const today = () => new Date().toISOString().slice(0, 10)
@@ -109,17 +110,20 @@ async function loadData({ quiet }) {
   }
   const wrong = wrongRange(range)
   asking?.abort()
-  if (wrong) return sayRange(...wrong)
+  if (wrong) {
+    for (const name of DATA) failed(name, { code: 'invalid_parameters' })
+    return sayRange(...wrong)
+  }
   sayRange(null, '')
   if (shown.locked) return
   if (!quiet) DATA.forEach(loading)
+  shown.dataAt = Date.now()
   asking = new AbortController()
   const { signal } = asking
   try {
     const query = new URLSearchParams({ from: range.from, to: range.to })
     const answer = await ask(`/dashboard/data?${query}`, signal)
     shown.broken.data = null
-    shown.dataAt = Date.now()
     for (const name of DATA) showPanel(name, answer[name], range)
     keyUsers(answer.activity, today())
     mark(DATA.map((name) => answer[name]))
@@ -200,7 +204,10 @@ function banner() {
 }
 
 const inTrouble = () =>
-  shown.broken.data || shown.broken.live || [...shown.errors.values()].some((error) => error?.code.startsWith('warehouse_'))
+  // Wrong parameters stay wrong.
+  (shown.broken.data && shown.broken.data.code !== 'invalid_parameters') ||
+  shown.broken.live ||
+  [...shown.errors.values()].some((error) => error?.code.startsWith('warehouse_'))
 
 // The poll: one at a time, only while somebody looks.
 
