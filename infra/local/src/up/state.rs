@@ -205,7 +205,7 @@ mod tests {
         };
         check("", "is not a stack's state");
         check("{}", "is not a stack's state");
-        check(r#"{"version":4}"#, "is not a stack's state");
+        check(r#"{"version":5}"#, "is not a stack's state");
         check(r#"{"version":7,"else":true}"#, "another version of weir");
     }
 
