@@ -249,6 +249,9 @@ const SILENT_SECONDS = 15 * 60
 /** dbt runs every quarter of an hour on AWS: four runs were missed. */
 const DBT_LATE_SECONDS = 3600
 
+/** Rows know the second that they were stored in, no more: what took less was stored within one. */
+const within = (seconds) => (seconds < 1 ? '1 s' : span(seconds))
+
 function healthOf(row) {
   const level = (value, limit) => (value == null ? 'unknown' : value > limit ? 'warn' : 'good')
   const p50 = row.stored_within_seconds_p50
@@ -265,7 +268,7 @@ function healthOf(row) {
     {
       name: 'stored',
       title: 'Stored within',
-      figure: p95 == null ? none : `${span(p50)} / ${span(p95)}`,
+      figure: p95 == null ? none : `${within(p50)} / ${within(p95)}`,
       level: level(p95, SLOW_SECONDS),
       told: 'half / 95 % of the last hour',
     },

@@ -99,7 +99,7 @@ impl Tables {
                 None => {}
             }
             if let (Some(half), Some(most)) = (health.stored_within_seconds_p50.0, health.stored_within_seconds_p95.0) {
-                rest += &format!("; stored within {} (p50), {} (p95)", seconds(half), seconds(most));
+                rest += &format!("; stored within {} (half), {} (95 %)", within(half), within(most));
             }
         }
         line(text, false, "events", &rest);
@@ -190,6 +190,15 @@ fn users(text: &mut String, panel: &Panel<Row>) {
     }
 }
 
+/// Rows know the second that they were stored in, no more: what took less was stored within one.
+fn within(duration: f64) -> String {
+    if duration < 1.0 {
+        "1 s".to_owned()
+    } else {
+        seconds(duration)
+    }
+}
+
 fn seconds(seconds: f64) -> String {
     report::seconds(Duration::try_from_secs_f64(seconds).unwrap_or_default())
 }
@@ -245,7 +254,7 @@ mod tests {
                 minutes: Panel::Rows(vec![minute(1, "view", 3), minute(1, "click", 5), minute(0, "view", 1)]),
                 health: Panel::Rows(vec![Figures {
                     newest_event_age_seconds: Number(Some(2.0)),
-                    stored_within_seconds_p50: Number(Some(1.1)),
+                    stored_within_seconds_p50: Number(Some(0.1)),
                     stored_within_seconds_p95: Number(Some(1.9)),
                     quarantine_open: 0,
                     dbt_finished_seconds_ago: Some(61.0),
@@ -270,7 +279,7 @@ mod tests {
         let expected = "  events      http://127.0.0.1:9000/events               answers
 
   stream      7 records accepted, 5 delivered, 2 waiting, the oldest for 3.0 s; 1 attempts failed
-  events      12 rows, the newest received 2.0 s ago; stored within 1.1 s (p50), 1.9 s (p95)
+  events      12 rows, the newest received 2.0 s ago; stored within 1 s (half), 1.9 s (95 %)
   quarantine  1 lines, 0 of them not replayed
   a minute                                █▁  8 in the last whole minute, 8 at most
   dbt         last finished 1 min 01 s ago, 4 rows came since it began
