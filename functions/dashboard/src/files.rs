@@ -13,7 +13,7 @@ const SVG: &str = "image/svg+xml";
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; \
                       base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 
-/// `/dashboard`; what it loads has the digest in its address.
+/// `/dashboard`; what it names has the digest in its address. What its script imports is asked for again each time.
 static PAGE: LazyLock<Resource> = LazyLock::new(|| {
     let files = FILES.iter().map(|(path, file)| (*path, &**file));
     let html = Resource::linked(include_str!("../pages/dashboard.html"), files);

@@ -44,14 +44,20 @@ FROM events WHERE inserted_at >= now() - INTERVAL 1 DAY AND received_at >= now()
 const QUARANTINE: &str = "SELECT uniqExact(id) AS open FROM events_quarantine \
                           WHERE id NOT IN (SELECT id FROM events_quarantine_actions WHERE action = 'replay')";
 
-/// A run that has not finished has no end. What came since the last one began is what it may not have seen; a day at most is counted.
+/// Each model has runs of its own; of those that dbt still runs, the one that is furthest behind counts. A run that has not finished has no
+/// end. What came since the last one began is what it may not have seen; a day at most is counted.
 const DBT: &str = "\
-WITH (SELECT maxOrNull(finished_at) FROM dbt_runs WHERE finished_at > began_at) AS finished,
-    (SELECT argMax(began_at, finished_at) FROM dbt_runs WHERE finished_at > began_at) AS began
-SELECT if(isNull(finished), NULL, greatest(dateDiff('millisecond', finished, now64(3)), 0) / 1000) AS finished_seconds_ago,
-    if(isNull(finished), NULL, (
-        SELECT count() FROM events WHERE inserted_at >= now() - INTERVAL 1 DAY AND inserted_at >= toDateTime(began)
-    )) AS events_since";
+WITH (
+    SELECT (min(finished), min(began)) FROM (
+        SELECT maxIf(finished_at, finished_at > began_at) AS finished, maxIf(began_at, finished_at > began_at) AS began
+        FROM dbt_runs GROUP BY model
+        HAVING finished > toDateTime64(0, 6) AND max(began_at) >= (SELECT max(began_at) FROM dbt_runs) - INTERVAL 1 DAY
+    )
+) AS last, last.1 > toDateTime64(0, 6) AS ran
+SELECT if(ran, greatest(dateDiff('millisecond', last.1, now64(3)), 0) / 1000, NULL) AS finished_seconds_ago,
+    if(ran, (
+        SELECT count() FROM events WHERE inserted_at >= now() - INTERVAL 1 DAY AND inserted_at >= toDateTime(last.2)
+    ), NULL) AS events_since";
 
 /// What happened in a minute.
 #[derive(Debug, Serialize, Deserialize, Row)]
@@ -98,7 +104,7 @@ pub struct Health {
     pub stored_within_seconds_p95: Number,
     /// Lines in quarantine that were not replayed.
     pub quarantine_open: u64,
-    /// Since dbt last finished a model that it adds to; null when it never did.
+    /// Since dbt last finished the model that is furthest behind, of those that it adds to; null when it never did.
     pub dbt_finished_seconds_ago: Option<f64>,
     /// Rows that came since that run began, in the last day; null when there was none.
     pub events_since_dbt: Option<u64>,

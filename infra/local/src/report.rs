@@ -20,7 +20,7 @@ pub(crate) fn print(line: impl AsRef<str>) {
     let _nobody_reads = try_print(line);
 }
 
-/// As [`print`]; an error says that nobody reads it.
+/// As [`print()`]; an error says that nobody reads it.
 pub(crate) fn try_print(line: impl AsRef<str>) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
     writeln!(out, "{}", line.as_ref())?;

@@ -51,6 +51,7 @@ pub(crate) struct Families {
     functions: &'static [&'static str],
     seen: Mutex<Seen>,
     requests: IntCounterVec,
+    failed: IntCounterVec,
     duration: HistogramVec,
     bytes: HistogramVec,
     accepted: IntCounterVec,
@@ -93,6 +94,11 @@ impl Families {
                 "weir_requests_total",
                 "Requests that were answered, and invocations that ended.",
                 &["function", "method", "route", "status"],
+            )?,
+            failed: counter(
+                "weir_requests_failed_total",
+                "Requests that were answered 5xx, and invocations that failed.",
+                &["function"],
             )?,
             duration: histogram(
                 "weir_request_duration_seconds",
@@ -151,6 +157,7 @@ impl Families {
 
     /// Begins what a function counts at zero, so that the first count is a rise.
     pub(crate) fn begin(&self, function: &str) {
+        self.failed.with_label_values(&[function]);
         match function {
             "events" => {
                 for counter in [&self.accepted, &self.not_stored, &self.firehose_retries] {
@@ -204,6 +211,12 @@ impl Families {
     }
 
     fn count_request(&self, function: &str, record: &Record<'_>) {
+        if record
+            .status
+            .map_or(record.outcome.as_deref() == Some("failed"), |status| status >= 500)
+        {
+            self.failed.with_label_values(&[function]).inc();
+        }
         let status = match record.status {
             Some(status) => status.to_string(),
             None => record.outcome.clone().unwrap_or_default().into_owned(),

@@ -82,7 +82,13 @@ impl Health {
         let (parts, stream, tables, live, activity) = tokio::join!(
             futures::future::join_all(parts),
             Stream::of(http, &stack.firehose),
-            within(ANSWER_WITHIN, warehouse.query(TABLES).fetch_one::<Tables>()),
+            within(
+                ANSWER_WITHIN,
+                warehouse
+                    .query(TABLES)
+                    .with_setting("max_execution_time", ANSWER_WITHIN.as_secs().to_string())
+                    .fetch_one::<Tables>(),
+            ),
             Live::read(warehouse, now, ANSWER_WITHIN),
             of_mart::<Activity>(warehouse, &days, ANSWER_WITHIN),
         );

@@ -110,7 +110,9 @@ async fn watch(
 ) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::listen()?;
     let terminal = Term::stdout();
-    let _ = terminal.hide_cursor();
+    if terminal.is_term() {
+        let _ = terminal.hide_cursor();
+    }
     let draw = async {
         loop {
             let now = edge::clock::now();
@@ -127,7 +129,9 @@ async fn watch(
         }
     };
     let ended = signals.or(draw).await;
-    let _ = terminal.show_cursor();
+    if terminal.is_term() {
+        let _ = terminal.show_cursor();
+    }
     Ok(match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(asked) => asked.into(),

@@ -1,4 +1,4 @@
-//! How the stack does, as text for people: it fits on a screen of 80 columns and 24 lines.
+//! How the stack does, as text for people: one screen.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

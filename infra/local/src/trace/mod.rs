@@ -118,16 +118,17 @@ async fn read(event_id: Uuid, args: &Args) -> anyhow::Result<Trace> {
         Ok(rows) => trace.rows = rows,
         Err(error) => trace.unread.push(format!("events cannot be read: {error:#}")),
     }
-    if let Some(newest) = trace.rows.iter().map(|row| row.inserted_s).min() {
+    if let Some(oldest) = trace.rows.iter().map(|row| row.inserted_s).min() {
         match rows::runs(&warehouse).await {
-            Ok(runs) => trace.marts = Some(timeline::Marts::of(&runs, newest)),
+            Ok(runs) => trace.marts = Some(timeline::Marts::of(&runs, oldest)),
             Err(error) => trace.unread.push(format!("dbt_runs cannot be read: {error:#}")),
         }
     }
     ids.extend(trace.rows.iter().map(|row| row.request_id.clone()));
     ids.sort_unstable();
     ids.dedup();
-    ids.retain(|id| !id.is_empty() && event_model::is_request_id(id));
+    // A shorter one would be found in lines of other requests.
+    ids.retain(|id| id.len() == uuid::fmt::Hyphenated::LENGTH && event_model::is_request_id(id));
     let folder = project.logs();
     let (found, ids) = tokio::task::spawn_blocking(move || (logs::find(&folder, &ids), ids)).await?;
     trace.requests = found;

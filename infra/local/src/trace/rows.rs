@@ -25,7 +25,7 @@ const KEY: &str = "\
 SELECT toUnixTimestamp(dt) AS dt, name, obj, obj_id FROM events
 WHERE event_id = {id:UUID} AND inserted_at >= toDateTime({from:UInt32}) AND inserted_at < toDateTime({to:UInt32}) LIMIT 1";
 
-/// All copies lie there.
+/// All copies of that event lie there. Another event to which a client gave the same id does not.
 const COPIES: &str = "\
 SELECT formatDateTime(dt, '%FT%H:%i:%SZ', 'UTC') AS dt, name, toString(user_id) AS user_id, url, obj, obj_id, request_id,
     toUnixTimestamp64Milli(received_at) AS received_ms, toUnixTimestamp(inserted_at) AS inserted_s

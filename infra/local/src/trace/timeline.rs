@@ -67,6 +67,9 @@ impl From<Line> for Kept {
     }
 }
 
+/// How long an insert may take, in seconds.
+const INSERT_TAKES_S: i64 = 30;
+
 /// Whether dbt has seen a row.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Marts {
@@ -82,7 +85,8 @@ impl Marts {
     /// Of a row that was stored in that second.
     pub(super) fn of(runs: &Option<Vec<Run>>, inserted_s: i64) -> Self {
         let runs = runs.as_deref().unwrap_or_default();
-        let seen = |run: &&Run| run.began_ms.div_euclid(1000) > inserted_s;
+        // A row can be seen from when its insert has ended; its time is when that began.
+        let seen = |run: &&Run| run.began_ms.div_euclid(1000) > inserted_s + INSERT_TAKES_S;
         let (counted, waiting): (Vec<_>, Vec<_>) = runs.iter().partition(seen);
         let names = |runs: Vec<&Run>| runs.into_iter().map(|run| run.model.clone()).collect();
         Self {

@@ -20,6 +20,9 @@ use crate::report;
 /// Bytes that are read at a time.
 const PIECE: usize = 256 * 1024;
 
+/// A block of any file system that is in use.
+const BLOCK: u64 = 64 * 1024;
+
 /// Bytes that are read before they are given back to the disk: more than a block, and little to keep.
 const FREED_AT_ONCE: u64 = 1024 * 1024;
 
@@ -67,13 +70,14 @@ impl Records {
     /// Counts what was added since the last time. Blocks.
     pub(super) fn read_on(&self) {
         let mut tails = self.tails.lock().unwrap_or_else(PoisonError::into_inner);
-        tails.retain_mut(|tail| match tail.read_on(&self.families) {
-            Ok(()) => true,
-            Err(error) => {
-                report::say(format!("the records of a function cannot be read any more: {error}"));
-                false
+        for tail in tails.iter_mut() {
+            let problem = tail.read_on(&self.families).err().map(|error| error.to_string());
+            // Once, and again when it is another one; what can be read later is.
+            if let Some(why) = problem.as_ref().filter(|why| tail.problem.as_ref() != Some(why)) {
+                report::say(format!("what a function writes cannot be read or passed on: {why}"));
             }
-        });
+            tail.problem = problem;
+        }
     }
 
     /// What was counted.
@@ -92,6 +96,8 @@ struct Tail {
     freed: u64,
     /// Where other lines go. `None`: the file is the log itself, and stays as it is.
     log: Option<PathBuf>,
+    /// What went wrong the last time.
+    problem: Option<String>,
 }
 
 impl Tail {
@@ -102,6 +108,7 @@ impl Tail {
             offset: 0,
             freed: 0,
             log,
+            problem: None,
         }
     }
 
@@ -109,6 +116,7 @@ impl Tail {
         // Up to where it reaches now: a function that writes on and on does not keep the others waiting.
         let end = self.file.metadata()?.len();
         let mut bytes = vec![0; PIECE];
+        let mut handed_on = Ok(());
         while self.offset < end {
             // Not by the file's own position, which is where the children write.
             let read = self.file.read_at(&mut bytes, self.offset)?;
@@ -124,10 +132,11 @@ impl Tail {
                         others.extend_from_slice(other);
                     }
                 });
-            self.hand_on(&others)?;
+            // A log that cannot be written, such as on a full disk, is no reason to count less and to keep more.
+            handed_on = handed_on.and(self.hand_on(&others));
             self.free();
         }
-        Ok(())
+        handed_on
     }
 
     fn hand_on(&self, others: &[u8]) -> io::Result<()> {
@@ -142,11 +151,13 @@ impl Tail {
 
     /// Gives back to the disk what was read. A file system that cannot do it keeps it until the stack stops.
     fn free(&mut self) {
+        // Whole blocks only: of another one the rest would stay for ever.
+        let whole = self.offset & !(BLOCK - 1);
         if self.log.is_some()
-            && self.offset - self.freed >= FREED_AT_ONCE
-            && free(&self.file, self.freed, self.offset).is_ok()
+            && whole.saturating_sub(self.freed) >= FREED_AT_ONCE
+            && free(&self.file, self.freed, whole).is_ok()
         {
-            self.freed = self.offset;
+            self.freed = whole;
         }
     }
 }
