@@ -1,7 +1,7 @@
 // Starts the page: its range, theme and key, and what is asked for when.
 
 import { redraw } from './charts.js'
-import { element, failed, keyLive, keyUsers, loading, show } from './panels.js'
+import { element, failed, keyLive, keyUsers, loading, noUsers, show } from './panels.js'
 
 const POLL_MS = 10_000
 /** The marts change with dbt's runs only. */
@@ -21,6 +21,9 @@ const shown = {
   paused: false,
   /** While the key is asked for nothing is fetched. */
   locked: false,
+  /** The panel of active users with its range, and the last live answer: the key figures need both. */
+  activity: null,
+  live: null,
   /** When the marts were last asked for. */
   dataAt: 0,
 }
@@ -112,6 +115,8 @@ async function loadData({ quiet }) {
   asking?.abort()
   if (wrong) {
     for (const name of DATA) failed(name, { code: 'invalid_parameters' })
+    shown.activity = null
+    noUsers('no such range')
     return sayRange(...wrong)
   }
   sayRange(null, '')
@@ -125,7 +130,8 @@ async function loadData({ quiet }) {
     const answer = await ask(`/dashboard/data?${query}`, signal)
     shown.broken.data = null
     for (const name of DATA) showPanel(name, answer[name], range)
-    keyUsers(answer.activity, today())
+    shown.activity = { panel: answer.activity, range }
+    keyUsers(shown.activity, shown.live)
     mark(DATA.map((name) => answer[name]))
   } catch (error) {
     if (signal.aborted) return
@@ -141,6 +147,8 @@ async function loadLive() {
     if (shown.locked) return
     shown.broken.live = null
     for (const name of LIVE) showPanel(name, answer[name], answer)
+    shown.live = answer
+    keyUsers(shown.activity, shown.live)
     const told = keyLive(answer)
     // Read aloud once a minute, not with each poll.
     if (at('spoken').textContent !== told) at('spoken').textContent = told
