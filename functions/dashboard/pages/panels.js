@@ -57,13 +57,16 @@ function table(name, caption, columns, rows, words = []) {
     )
 }
 
-/** What to do about an error, by its code. */
+/** Panels that a shorter range helps. */
+const RANGED = ['activity', 'pages', 'funnel']
+/** What to do about an error, by its code; a third part is for those only. */
 const ADVICE = {
   mart_missing: ['Not built yet', ['Run dbt once: it builds this mart. ', element('code', {}, 'cargo weir dbt')]],
   warehouse_unreachable: ['ClickHouse cannot be reached', ['This panel comes back by itself when ClickHouse does.']],
-  warehouse_timeout: ['ClickHouse took too long', ['It is tried again. A shorter range is answered sooner.']],
+  warehouse_timeout: ['ClickHouse took too long', ['It is tried again.'], ' A shorter range is answered sooner.'],
   invalid_parameters: ['No such range', ['Correct the dates above.']],
-  answer_too_large: ['Too much to show', ['Choose a shorter range.']],
+  answer_too_large: ['Too much to show', ['It has more rows than an answer may hold.'], ' Choose a shorter range.'],
+  undrawable: ['This panel cannot be drawn', ['The others go on. It is tried again.']],
 }
 
 function state(name, now) {
@@ -88,8 +91,8 @@ export function loading(name) {
 
 /** Shows a panel's error: what is wrong, and what to do. */
 export function failed(name, error) {
-  const [title, advice] = ADVICE[error.code] ?? ['This cannot be shown', [`${error.detail || error.code}. It is tried again.`]]
-  notice(name, 'error', title, advice)
+  const [title, advice, ranged] = ADVICE[error.code] ?? ['This cannot be shown', [`${error.detail || error.code}. It is tried again.`]]
+  notice(name, 'error', title, ranged && RANGED.includes(name) ? [...advice, ranged] : advice)
 }
 
 const NO_EVENTS = ['Post one: ', element('code', {}, 'POST /events')]
@@ -358,24 +361,18 @@ function missingDay({ panel, range }, date) {
   return date < range.from || date > range.to ? 'this day is not in range' : 'no figures of this day'
 }
 
-/** The last full day's users. `activity` is that panel with its range, `live` the answer that knows dbt's last run; null before they came. */
+/** The last full day's users. `activity` is that panel with its range, or `why` there is none; `live` the answer that knows dbt's last run. */
 export function keyUsers(activity, live) {
   const { date, why } = lastFullDay(live)
-  const rows = activity?.panel.rows ?? []
+  const rows = activity?.panel?.rows ?? []
   const last = rows.find((row) => row.date === date)
   const then = date && rows.find((row) => row.date === dateOf(Date.parse(date) - 7 * DAY_MS))
-  const reason = why ?? (activity ? missingDay(activity, date) : 'not known yet')
+  const reason = activity?.why ?? why ?? (activity ? missingDay(activity, date) : 'not known yet')
   for (const when of document.querySelectorAll('[data-figure] .when')) when.textContent = date ? day(date) : ''
   for (const key of ['dau', 'wau', 'mau']) {
     if (last) figure(key, count(last[key]), ...changeOf(last[key], then?.[key]))
     else figure(key, none, reason)
   }
-}
-
-/** Says why there are no users' figures. */
-export function noUsers(why) {
-  for (const when of document.querySelectorAll('[data-figure] .when')) when.textContent = ''
-  for (const key of ['dau', 'wau', 'mau']) figure(key, none, why)
 }
 
 /** How many of the sixty minutes have surely arrived: an event counts in the minute of its own time, and the stream keeps it back a while. */
