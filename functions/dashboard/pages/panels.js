@@ -1,7 +1,7 @@
 // The panels: figures in words and numbers, tables, and what is said when there is nothing to show. All text of answers is set
 // as text: names of pages and events are strangers'.
 
-import { day, draw } from './charts.js'
+import { bounded, day, draw } from './charts.js'
 
 const number = new Intl.NumberFormat('en')
 const none = '–'
@@ -140,8 +140,8 @@ const SHOW = {
   funnel(rows, { from, to }) {
     table(
       'funnel',
-      `Users by step of the funnel from ${from} to ${to}`,
-      ['Step', 'Users', 'Of first', 'Of step before'],
+      `Users a day by step of the funnel, added up from ${from} to ${to}: who began on two days counts twice`,
+      ['Step', 'Users a day, added up', 'Of first', 'Of step before'],
       rows.map((row) => [
         row.step_name,
         count(row.users),
@@ -150,7 +150,7 @@ const SHOW = {
       ]),
     )
     const steps = rows.map((row) => `${row.step_name} ${count(row.users)}`).join(', ')
-    const label = `Funnel: ${steps}. ${percent(rows.at(-1).conversion_from_first)} of the first step reach the last.`
+    const label = `Funnel, users a day, added up over the range: ${steps}. ${percent(rows.at(-1).conversion_from_first)} of the first step reach the last.`
     draw('funnel', chartOf('funnel'), { rows }, label)
   },
 
@@ -176,8 +176,7 @@ const SHOW = {
     const compared = rows.filter((row) => row.uplift != null)
     const nobody = 'No variant can be compared yet: nobody who saw a control has bought anything.'
     const verdicts = compared.map((row) => {
-      const between =
-        row.uplift_low == null ? '' : `, 95 % interval ${signed(row.uplift_low)} to ${signed(row.uplift_high)}`
+      const between = bounded(row) ? `, confidence interval ${signed(row.uplift_low)} to ${signed(row.uplift_high)}` : ''
       return `${row.experiment}, ${row.variant}: ${signed(row.uplift)}${between}, p ${chance(row.p_value)}`
     })
     if (!verdicts.length) verdicts.push(nobody)
@@ -211,8 +210,7 @@ const SHOW = {
       [1],
     )
     const total = rows.reduce((sum, row) => sum + row.events, 0)
-    const names = new Set(rows.map((row) => row.name)).size
-    const label = `Events per minute in the last hour: ${count(total)} events of ${names} names.`
+    const label = `Events per minute in the last hour: ${count(total)} events of ${namesTold(rows)}.`
     draw('minutes', chartOf('minutes'), { slots, rows }, label)
   },
 
@@ -299,6 +297,13 @@ function healthOf(row) {
       told: dbtTold(row),
     },
   ]
+}
+
+/** How many names there are; those that are summed up are not one. */
+function namesTold(rows) {
+  const names = new Set(rows.map((row) => row.name))
+  const others = names.delete('other') ? ' and others' : ''
+  return `${names.size} ${names.size === 1 ? 'name' : 'names'}${others}`
 }
 
 const chartOf = (name) => panelOf(name).querySelector('.chart')
