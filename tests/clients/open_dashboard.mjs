@@ -107,16 +107,50 @@ async function close({ page, seen }, name) {
   await page.close()
 }
 
+/** Where a chart's first dot is, from its left edge; without dots a tenth of its width. */
+const acrossOf = (chart) =>
+  chart.evaluate((it) => {
+    const drawn = window.echarts.getInstanceByDom(it)
+    const seriesIndex = drawn.getOption().series.findIndex((series) => series.type === 'scatter')
+    if (seriesIndex < 0) return it.clientWidth * 0.1
+    return drawn.convertToPixel({ seriesIndex }, drawn.getOption().series[seriesIndex].data[0].value)[0]
+  })
+
 /** Moves the mouse down a chart until it shows its tooltip. */
 async function point(page, name) {
   const chart = await page.$(`section[data-panel="${name}"] .chart`)
   await chart.scrollIntoView()
-  const { x, y, width, height } = await chart.boundingBox()
-  for (let down = 40; down < height; down += 5) {
-    await page.mouse.move(x + width * 0.1, y + down)
-    if (await chart.$eval('.tip', (it) => it.textContent).catch(() => '')) return
+  const { x, y, height } = await chart.boundingBox()
+  const across = await acrossOf(chart)
+  for (let down = 5; down < height; down += 5) {
+    await page.mouse.move(x + across, y + down)
+    const told = await chart.$eval('.tip', (it) => it.textContent).catch(() => '')
+    if (!told) continue
+    assert.doesNotMatch(told, /NaN|undefined|null/, name)
+    return
   }
   assert.fail(`${name} shows no tooltip`)
+}
+
+/** A name that was switched off in the legend stays off when the chart is drawn again. */
+async function unselects(page) {
+  const off = () =>
+    page.$eval('section[data-panel="minutes"] .chart', (it) => {
+      const chart = window.echarts.getInstanceByDom(it)
+      const { legend, series } = chart.getOption()
+      return legend[0].selected[series[0].name] === false
+    })
+  await page.$eval('section[data-panel="minutes"] .chart', (it) => {
+    const chart = window.echarts.getInstanceByDom(it)
+    chart.dispatchAction({ type: 'legendToggleSelect', name: chart.getOption().series[0].name })
+  })
+  assert.ok(await off())
+  const answer = page.waitForResponse((response) => response.url().endsWith('/dashboard/live'))
+  await page.click('#pause')
+  await page.click('#pause')
+  await answer
+  await page.evaluate(() => new Promise((next) => setTimeout(next, 500)))
+  assert.ok(await off(), 'what was switched off is shown again')
 }
 
 /** Presses Tab through the page; every stop has a name and can be seen to be there. */
@@ -151,14 +185,19 @@ async function walk(page) {
 async function ranges(page, seen) {
   const asked = () => seen.requests.filter((it) => it.includes('/dashboard/data?')).length
   const dates = () => page.$$eval('#range input', (all) => all.map((it) => it.value))
+  // Named days: those of today are others after midnight.
   const before = await dates()
+  await page.goto(`${url}?${new URLSearchParams({ from: before[0], to: before[1] })}`)
+  await settled(page, 'ready')
+  assert.deepEqual(await dates(), before)
+  assert.equal(await page.$('[data-days][aria-current]'), null)
   await page.click('[data-days="7"]')
   await page.waitForSelector('[data-days="7"][aria-current]')
   assert.equal(new URL(page.url()).search, '?days=7')
   const [from, to] = await dates()
   assert.equal((Date.parse(to) - Date.parse(from)) / 86_400_000, 6)
   await page.goBack()
-  await page.waitForSelector('[data-days="30"][aria-current]')
+  await page.waitForFunction(() => !document.querySelector('[data-days][aria-current]'))
   assert.deepEqual(await dates(), before)
   const requests = asked()
   await page.$eval('#range [name="to"]', (it) => (it.value = '2020-01-01'))
@@ -172,6 +211,7 @@ async function ranges(page, seen) {
   await page.goto(`${url}?from=2020-01-02&to=2020-01-01`)
   await page.waitForFunction(() => document.getElementById('range-message').textContent !== '')
   assert.equal((await states(page)).activity, 'error')
+  assert.equal((await figures(page)).dau, '–')
   assert.equal(asked(), requests, 'a wrong range is asked for')
   await page.click('[data-days="30"]')
   await page.waitForFunction(() => document.getElementById('range-message').textContent === '')
@@ -206,7 +246,8 @@ const MODES = {
     const dark = await open({ theme: 'dark' })
     await settled(dark.page, 'ready')
     await look(dark.page, 'dark')
-    for (const name of ['activity', 'minutes', 'funnel']) await point(dark.page, name)
+    for (const name of ['activity', 'minutes', 'funnel', 'experiments']) await point(dark.page, name)
+    await unselects(dark.page)
     await close(dark, 'dark')
 
     for (const theme of ['light', 'dark']) {

@@ -197,7 +197,7 @@ function funnel({ rows }, colour) {
       trigger: 'item',
       formatter: ({ dataIndex }) => {
         const row = rows[dataIndex]
-        const lines = [[null, 'Users', number.format(row.users)]]
+        const lines = [[null, 'Users a day, added up', number.format(row.users)]]
         if (row.conversion_from_first != null) lines.push([null, 'Of the first step', percent(row.conversion_from_first)])
         if (row.conversion_from_previous != null) {
           lines.push([null, 'Of the step before', percent(row.conversion_from_previous)])
@@ -242,13 +242,16 @@ function funnel({ rows }, colour) {
   })
 }
 
+/** Whether an interval can be told: without any spread in a variant there is none. */
+export const bounded = (row) => row.uplift_low != null && row.uplift_high != null
+
 /** A dot and an interval for each variant that is compared with a control, around a line at zero. */
 function experiments({ rows }, colour) {
   const compared = rows.filter((row) => row.uplift != null).slice(0, MOST_VARIANTS)
   const names = compared.map((row) => `${row.experiment}\n${row.variant}`)
   const shades = [colour.series[0], colour.series[1]]
   // Zero is within: what is beyond it is the difference.
-  const sure = (row) => row.uplift_low > 0 || row.uplift_high < 0
+  const sure = (row) => bounded(row) && (row.uplift_low > 0 || row.uplift_high < 0)
   const signed = (part) => `${part > 0 ? '+' : part < 0 ? '−' : ''}${Math.round(Math.abs(part) * 100)} %`
   return base(colour, {
     grid: { left: 0, right: 20, top: 8, bottom: 4, outerBoundsMode: 'same', outerBoundsContain: 'axisLabel' },
@@ -256,11 +259,12 @@ function experiments({ rows }, colour) {
       trigger: 'item',
       formatter: ({ data }) => {
         const row = compared[data.at]
-        return tip(`${row.experiment}: ${row.variant}`, [
-          [null, 'Uplift', percent(row.uplift)],
-          [null, '95 % interval', `${percent(row.uplift_low ?? NaN)} to ${percent(row.uplift_high ?? NaN)}`],
-          [null, 'Users', number.format(row.users)],
-        ])
+        const lines = [[null, 'Uplift', percent(row.uplift)]]
+        if (bounded(row)) {
+          lines.push([null, 'Confidence interval', `${percent(row.uplift_low)} to ${percent(row.uplift_high)}`])
+        }
+        lines.push([null, 'Users', number.format(row.users)])
+        return tip(`${row.experiment}: ${row.variant}`, lines)
       },
     },
     xAxis: valueAxis(colour, {
@@ -277,7 +281,7 @@ function experiments({ rows }, colour) {
     series: [
       ...compared
         .map((row, at) => ({ row, at }))
-        .filter(({ row }) => row.uplift_low != null && row.uplift_high != null)
+        .filter(({ row }) => bounded(row))
         .map(({ row, at }) => ({
           type: 'line',
           symbol: 'rect',
@@ -325,15 +329,23 @@ export function draw(name, element, data, label) {
   if (!known) {
     const chart = window.echarts.init(element, null, { renderer: 'canvas' })
     new ResizeObserver(() => element.clientWidth && chart.resize()).observe(element)
-    known = { chart }
+    known = { chart, selected: {} }
+    // What somebody has switched off in the legend stays off.
+    chart.on('legendselectchanged', ({ selected }) => Object.assign(charts.get(name).selected, selected))
     charts.set(name, known)
   }
   known.data = data
-  known.chart.setOption(OPTIONS[name](data, colours(), element.clientWidth), { notMerge: true })
+  paint(name, known, colours(), element.clientWidth)
+}
+
+function paint(name, { chart, data, selected }, colour, width) {
+  const option = OPTIONS[name](data, colour, width)
+  if (option.legend) option.legend.selected = selected
+  chart.setOption(option, { notMerge: true })
 }
 
 /** Draws all charts in the theme that is on now. */
 export function redraw() {
   const now = colours()
-  for (const [name, { chart, data }] of charts) chart.setOption(OPTIONS[name](data, now, chart.getWidth()), { notMerge: true })
+  for (const [name, known] of charts) paint(name, known, now, known.chart.getWidth())
 }

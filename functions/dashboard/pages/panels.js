@@ -1,7 +1,7 @@
 // The panels: figures in words and numbers, tables, and what is said when there is nothing to show. All text of answers is set
 // as text: names of pages and events are strangers'.
 
-import { day, draw } from './charts.js'
+import { bounded, day, draw } from './charts.js'
 
 const number = new Intl.NumberFormat('en')
 const none = '–'
@@ -57,13 +57,16 @@ function table(name, caption, columns, rows, words = []) {
     )
 }
 
-/** What to do about an error, by its code. */
+/** Panels that a shorter range helps. */
+const RANGED = ['activity', 'pages', 'funnel']
+/** What to do about an error, by its code; a third part is for those only. */
 const ADVICE = {
   mart_missing: ['Not built yet', ['Run dbt once: it builds this mart. ', element('code', {}, 'cargo weir dbt')]],
   warehouse_unreachable: ['ClickHouse cannot be reached', ['This panel comes back by itself when ClickHouse does.']],
-  warehouse_timeout: ['ClickHouse took too long', ['It is tried again. A shorter range is answered sooner.']],
+  warehouse_timeout: ['ClickHouse took too long', ['It is tried again.'], ' A shorter range is answered sooner.'],
   invalid_parameters: ['No such range', ['Correct the dates above.']],
-  answer_too_large: ['Too much to show', ['Choose a shorter range.']],
+  answer_too_large: ['Too much to show', ['It has more rows than an answer may hold.'], ' Choose a shorter range.'],
+  undrawable: ['This panel cannot be drawn', ['The others go on. It is tried again.']],
 }
 
 function state(name, now) {
@@ -88,8 +91,8 @@ export function loading(name) {
 
 /** Shows a panel's error: what is wrong, and what to do. */
 export function failed(name, error) {
-  const [title, advice] = ADVICE[error.code] ?? ['This cannot be shown', [`${error.detail || error.code}. It is tried again.`]]
-  notice(name, 'error', title, advice)
+  const [title, advice, ranged] = ADVICE[error.code] ?? ['This cannot be shown', [`${error.detail || error.code}. It is tried again.`]]
+  notice(name, 'error', title, ranged && RANGED.includes(name) ? [...advice, ranged] : advice)
 }
 
 const NO_EVENTS = ['Post one: ', element('code', {}, 'POST /events')]
@@ -137,8 +140,8 @@ const SHOW = {
   funnel(rows, { from, to }) {
     table(
       'funnel',
-      `Users by step of the funnel from ${from} to ${to}`,
-      ['Step', 'Users', 'Of first', 'Of step before'],
+      `Users a day by step of the funnel, added up from ${from} to ${to}: who began on two days counts twice`,
+      ['Step', 'Users a day, added up', 'Of first', 'Of step before'],
       rows.map((row) => [
         row.step_name,
         count(row.users),
@@ -147,7 +150,7 @@ const SHOW = {
       ]),
     )
     const steps = rows.map((row) => `${row.step_name} ${count(row.users)}`).join(', ')
-    const label = `Funnel: ${steps}. ${percent(rows.at(-1).conversion_from_first)} of the first step reach the last.`
+    const label = `Funnel, users a day, added up over the range: ${steps}. ${percent(rows.at(-1).conversion_from_first)} of the first step reach the last.`
     draw('funnel', chartOf('funnel'), { rows }, label)
   },
 
@@ -173,8 +176,7 @@ const SHOW = {
     const compared = rows.filter((row) => row.uplift != null)
     const nobody = 'No variant can be compared yet: nobody who saw a control has bought anything.'
     const verdicts = compared.map((row) => {
-      const between =
-        row.uplift_low == null ? '' : `, 95 % interval ${signed(row.uplift_low)} to ${signed(row.uplift_high)}`
+      const between = bounded(row) ? `, confidence interval ${signed(row.uplift_low)} to ${signed(row.uplift_high)}` : ''
       return `${row.experiment}, ${row.variant}: ${signed(row.uplift)}${between}, p ${chance(row.p_value)}`
     })
     if (!verdicts.length) verdicts.push(nobody)
@@ -208,8 +210,7 @@ const SHOW = {
       [1],
     )
     const total = rows.reduce((sum, row) => sum + row.events, 0)
-    const names = new Set(rows.map((row) => row.name)).size
-    const label = `Events per minute in the last hour: ${count(total)} events of ${names} names.`
+    const label = `Events per minute in the last hour: ${count(total)} events of ${namesTold(rows)}.`
     draw('minutes', chartOf('minutes'), { slots, rows }, label)
   },
 
@@ -248,15 +249,24 @@ const SLOW_SECONDS = 150
 const SILENT_SECONDS = 15 * 60
 /** dbt runs every quarter of an hour on AWS: four runs were missed. */
 const DBT_LATE_SECONDS = 3600
+/** Events since dbt's last run are counted this far back. */
+const COUNTED_SECONDS = 86_400
 
 /** Rows know the second that they were stored in, no more: what took less was stored within one. */
 const within = (seconds) => (seconds < 1 ? '1 s' : span(seconds))
+
+function dbtTold({ dbt_finished_seconds_ago: ago, events_since_dbt: events }) {
+  if (ago == null) return 'run dbt to build the marts'
+  return `${count(events)} events since${ago < COUNTED_SECONDS ? '' : ', of the last day'}`
+}
 
 function healthOf(row) {
   const level = (value, limit) => (value == null ? 'unknown' : value > limit ? 'warn' : 'good')
   const p50 = row.stored_within_seconds_p50
   const p95 = row.stored_within_seconds_p95
   const late = level(row.dbt_finished_seconds_ago, DBT_LATE_SECONDS)
+  // Old marts are no fault while there is nothing new to build them from, which is only known of a day.
+  const nothingNew = row.events_since_dbt === 0 && row.dbt_finished_seconds_ago < COUNTED_SECONDS
   return [
     {
       name: 'newest',
@@ -283,14 +293,17 @@ function healthOf(row) {
       name: 'dbt',
       title: 'Last dbt run',
       figure: row.dbt_finished_seconds_ago == null ? none : `${span(row.dbt_finished_seconds_ago)} ago`,
-      // Old marts are no fault while there is nothing new to build them from.
-      level: late === 'warn' && row.events_since_dbt === 0 ? 'good' : late,
-      told:
-        row.dbt_finished_seconds_ago == null
-          ? 'run dbt to build the marts'
-          : `${count(row.events_since_dbt)} events since`,
+      level: late === 'warn' && nothingNew ? 'good' : late,
+      told: dbtTold(row),
     },
   ]
+}
+
+/** How many names there are; those that are summed up are not one. */
+function namesTold(rows) {
+  const names = new Set(rows.map((row) => row.name))
+  const others = names.delete('other') ? ' and others' : ''
+  return `${names.size} ${names.size === 1 ? 'name' : 'names'}${others}`
 }
 
 const chartOf = (name) => panelOf(name).querySelector('.chart')
@@ -325,36 +338,66 @@ function figure(name, value, ...change) {
   box.querySelector('.change').replaceChildren(...change)
 }
 
-/** The last full day's users, and how they changed to the same day of the week before. */
-export function keyUsers(panel, today) {
-  const rows = panel.rows ?? []
-  const last = rows.findLast((row) => row.date < today)
-  const before = last && new Date(Date.parse(last.date) - 7 * 86_400_000).toISOString().slice(0, 10)
-  const then = rows.find((row) => row.date === before)
-  for (const when of document.querySelectorAll('[data-figure] .when')) when.textContent = last ? day(last.date) : ''
+const DAY_MS = 86_400_000
+const dateOf = (ms) => new Date(ms).toISOString().slice(0, 10)
+
+/** The last day that was over when dbt last finished, or why it is not known. Later days are in the mart too, but not whole. */
+function lastFullDay(live) {
+  const row = live?.health?.rows?.[0]
+  if (!row) return { why: 'not known yet' }
+  if (row.dbt_finished_seconds_ago == null) return { why: 'dbt never ran' }
+  const finished = Date.parse(live.now) - row.dbt_finished_seconds_ago * 1000
+  return { date: dateOf(Math.floor(finished / DAY_MS) * DAY_MS - DAY_MS) }
+}
+
+/** How a figure changed since the day a week before. */
+function changeOf(now, then) {
+  if (then == null) return ['no day a week before in range']
+  // Nothing is a percentage of nobody.
+  if (then === 0) return ['0 a week before']
+  const change = now / then - 1
+  const sign = change > 0 ? '▲ +' : change < 0 ? '▼ −' : '= '
+  return [element('b', {}, sign + percent(Math.abs(change))), ' vs. week before']
+}
+
+/** Why there is no row of that day. */
+function missingDay({ panel, range }, date) {
+  if (panel.error) return 'not known'
+  return date < range.from || date > range.to ? 'this day is not in range' : 'no figures of this day'
+}
+
+/** The last full day's users. `activity` is that panel with its range, or `why` there is none; `live` the answer that knows dbt's last run. */
+export function keyUsers(activity, live) {
+  const { date, why } = lastFullDay(live)
+  const rows = activity?.panel?.rows ?? []
+  const last = rows.find((row) => row.date === date)
+  const then = date && rows.find((row) => row.date === dateOf(Date.parse(date) - 7 * DAY_MS))
+  const reason = activity?.why ?? why ?? (activity ? missingDay(activity, date) : 'not known yet')
+  for (const when of document.querySelectorAll('[data-figure] .when')) when.textContent = date ? day(date) : ''
   for (const key of ['dau', 'wau', 'mau']) {
-    if (!last) figure(key, none, panel.error ? 'not known' : 'no full day in range')
-    else if (!then?.[key]) figure(key, count(last[key]), 'no week before in range')
-    else {
-      const change = last[key] / then[key] - 1
-      const sign = change > 0 ? '▲ +' : change < 0 ? '▼ −' : '= '
-      figure(key, count(last[key]), element('b', {}, sign + percent(Math.abs(change))), ' vs. week before')
-    }
+    if (last) figure(key, count(last[key]), ...changeOf(last[key], then?.[key]))
+    else figure(key, none, reason)
   }
 }
 
-/** The figures of now. The current minute is not over: the one before it counts. */
+/** How many of the sixty minutes have surely arrived: an event counts in the minute of its own time, and the stream keeps it back a while. */
+const settledMinutes = (now, slots) => slots.filter((slot) => Date.parse(slot) + 60_000 + SLOW_SECONDS * 1000 <= Date.parse(now)).length
+
+/** The figures of now; gives what is read aloud. */
 export function keyLive({ now, minutes, health }) {
   const age = health.rows?.[0]?.newest_event_age_seconds
   figure('age', span(age), age == null ? (health.error ? 'not known' : 'no events in the last day') : 'since the newest event')
   if (!minutes.rows) {
     figure('rate', none, 'not known')
-    return `Figures of now are not known.`
+    return 'Figures of now are not known.'
   }
-  const slots = lastHour(now)
-  const full = minutes.rows.filter((row) => row.minute < slots[59])
-  const last = full.filter((row) => row.minute === slots[58]).reduce((sum, row) => sum + row.events, 0)
-  const mean = full.reduce((sum, row) => sum + row.events, 0) / 59
-  figure('rate', count(last), `last full minute; mean ${mean < 10 ? mean.toFixed(1) : count(Math.round(mean))}`)
-  return `${slots[58].slice(11, 16)} UTC: ${count(last)} events in the minute.`
+  const all = lastHour(now)
+  const slots = all.slice(0, settledMinutes(now, all))
+  const newest = slots.at(-1)
+  const full = minutes.rows.filter((row) => row.minute <= newest)
+  const last = full.filter((row) => row.minute === newest).reduce((sum, row) => sum + row.events, 0)
+  const mean = full.reduce((sum, row) => sum + row.events, 0) / slots.length
+  const when = `${newest.slice(11, 16)} UTC`
+  figure('rate', count(last), `at ${when}; mean ${mean < 10 ? mean.toFixed(1) : count(Math.round(mean))}`)
+  return `${when}: ${count(last)} events in the minute.`
 }

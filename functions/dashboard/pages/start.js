@@ -21,10 +21,16 @@ const shown = {
   paused: false,
   /** While the key is asked for nothing is fetched. */
   locked: false,
-  /** When the marts were last asked for. */
+  /** The panel of active users with its range, and the last live answer: the key figures need both. */
+  activity: null,
+  live: null,
+  /** When the two addresses last gave figures. */
+  at: { data: null, live: null },
+  /** When the marts were last asked for, and how long to wait until they are asked again while they are in trouble. */
   dataAt: 0,
+  dataDelay: 0,
 }
-const today = () => new Date().toISOString().slice(0, 10)
+const dateOf = (ms) => new Date(ms).toISOString().slice(0, 10)
 
 /** A browser may forbid a page to keep anything; the page then works without. */
 const store = {
@@ -46,13 +52,18 @@ const store = {
 }
 let readKey = store.read('sessionStorage', 'weir-read-key')
 
-/** An answer that is no panels: `code` as the function says it, or `offline`. */
+/** An answer that is no panels: `code` as the function says it, or `offline`; `field` is the one of the range that is wrong. */
 class Refused extends Error {
-  constructor(code, detail) {
+  constructor(code, detail, field = null) {
     super(detail)
     this.code = code
+    this.field = field
   }
 }
+
+/** The field of the range that a refusal is about. */
+const wrongField = (detail) =>
+  Array.isArray(detail) ? (detail.map((it) => it.loc?.at(-1)).find((name) => name === 'from' || name === 'to') ?? null) : null
 
 async function ask(path, signal) {
   const headers = readKey ? { authorization: `Bearer ${readKey}` } : {}
@@ -61,7 +72,7 @@ async function ask(path, signal) {
   let body
   try {
     response = await fetch(path, { headers, signal: AbortSignal.any(signals) })
-    body = await response.json()
+    body = (await response.json()) ?? {}
   } catch (error) {
     if (signal?.aborted) throw error
     if (!response) throw new Refused('offline', 'Weir does not answer')
@@ -70,7 +81,8 @@ async function ask(path, signal) {
   if (response.ok) return body
   const { detail } = body
   const said = Array.isArray(detail) ? detail.map((it) => `${it.loc?.at(-1) ?? ''}: ${it.msg}`).join('. ') : detail
-  throw new Refused(response.status === 422 ? 'invalid_parameters' : (body.code ?? 'garbled'), String(said ?? response.status))
+  const code = response.status === 422 ? 'invalid_parameters' : (body.code ?? 'garbled')
+  throw new Refused(code, String(said ?? response.status), wrongField(detail))
 }
 
 // The range: in the address, so that it can be shared and gone back from.
@@ -80,7 +92,9 @@ function readRange() {
   if (query.has('from') || query.has('to')) return { from: query.get('from') ?? '', to: query.get('to') ?? '', days: null }
   const asked = Number(query.get('days'))
   const days = [7, 30, 90].includes(asked) ? asked : DEFAULT_DAYS
-  return { from: new Date(Date.now() - (days - 1) * DAY_MS).toISOString().slice(0, 10), to: today(), days }
+  // From one instant, so that midnight does not come between.
+  const now = Date.now()
+  return { from: dateOf(now - (days - 1) * DAY_MS), to: dateOf(now), days }
 }
 
 /** Why a range cannot be asked for, or nothing. */
@@ -98,63 +112,136 @@ function sayRange(field, message) {
   at('range-message').textContent = message
 }
 
-let asking = null
+// What is under way at each address. A newer request takes the place of the one before.
+const asking = { data: null, live: null }
 
-async function loadData({ quiet }) {
-  const range = readRange()
+function began(which) {
+  asking[which]?.abort()
+  asking[which] = new AbortController()
+  return asking[which]
+}
+
+function ended(which, own) {
+  if (asking[which] === own) asking[which] = null
+}
+
+/** What was asked with another key says nothing any more. */
+function abortAll() {
+  for (const which of ['data', 'live']) {
+    asking[which]?.abort()
+    asking[which] = null
+  }
+}
+
+function showRange(range) {
   const form = at('range')
   form.from.value = range.from
   form.to.value = range.to
   for (const link of form.querySelectorAll('[data-days]')) {
     link.ariaCurrent = Number(link.dataset.days) === range.days ? 'true' : null
   }
-  const wrong = wrongRange(range)
-  asking?.abort()
-  if (wrong) {
-    for (const name of DATA) failed(name, { code: 'invalid_parameters' })
-    return sayRange(...wrong)
+}
+
+/** A range that cannot be asked for: nothing of the one before is left. */
+function emptied(field, message) {
+  for (const name of DATA) {
+    failed(name, { code: 'invalid_parameters' })
+    shown.errors.delete(name)
   }
-  sayRange(null, '')
+  shown.broken.data = null
+  shown.activity = { why: 'no such range' }
+  drawUsers()
+  sayRange(field, message)
+  banner()
+}
+
+/** Asks for the marts. Quietly the range's fields and what is said of them stay: somebody may be typing. */
+async function loadData({ quiet }) {
+  // One that somebody waits for goes before.
+  if (quiet && asking.data) return
+  const range = readRange()
+  if (!quiet) {
+    asking.data?.abort()
+    asking.data = null
+    showRange(range)
+    const wrong = wrongRange(range)
+    if (wrong) return emptied(...wrong)
+    sayRange(null, '')
+  }
   if (shown.locked) return
   if (!quiet) DATA.forEach(loading)
   shown.dataAt = Date.now()
-  asking = new AbortController()
-  const { signal } = asking
+  const own = began('data')
   try {
     const query = new URLSearchParams({ from: range.from, to: range.to })
-    const answer = await ask(`/dashboard/data?${query}`, signal)
+    const answer = await ask(`/dashboard/data?${query}`, own.signal)
+    if (own.signal.aborted) return
     shown.broken.data = null
     for (const name of DATA) showPanel(name, answer[name], range)
-    keyUsers(answer.activity, today())
-    mark(DATA.map((name) => answer[name]))
+    shown.activity = { panel: answer.activity ?? {}, range }
+    drawUsers()
+    mark('data', DATA.map((name) => answer[name]))
   } catch (error) {
-    if (signal.aborted) return
+    if (own.signal.aborted) return
     refused('data', error, DATA)
-    if (error.code === 'invalid_parameters') sayRange('from', error.message)
+    if (!quiet && error.code === 'invalid_parameters') emptied(error.field, error.message)
+  } finally {
+    ended('data', own)
   }
+  // Each time in vain it is left alone for longer.
+  shown.dataDelay = dataTrouble() ? Math.min(shown.dataDelay * 2 || POLL_MS, DATA_EVERY_MS) : 0
   banner()
 }
 
 async function loadLive() {
+  const own = began('live')
   try {
-    const answer = await ask('/dashboard/live')
-    if (shown.locked) return
+    const answer = await ask('/dashboard/live', own.signal)
+    if (own.signal.aborted) return
+    const before = liveTrouble()
     shown.broken.live = null
     for (const name of LIVE) showPanel(name, answer[name], answer)
-    const told = keyLive(answer)
-    // Read aloud once a minute, not with each poll.
-    if (at('spoken').textContent !== told) at('spoken').textContent = told
-    mark(LIVE.map((name) => answer[name]))
+    shown.live = answer
+    drawUsers()
+    drawNow(answer)
+    mark('live', LIVE.map((name) => answer[name]))
+    // What was away is back: the marts are as well, most likely.
+    if (before && !liveTrouble()) shown.dataDelay = 0
   } catch (error) {
+    if (own.signal.aborted) return
     refused('live', error, LIVE)
+  } finally {
+    ended('live', own)
   }
   banner()
 }
 
-function showPanel(name, panel, more) {
-  shown.errors.set(name, panel.error)
-  show(name, panel, more)
+/** Draws a part of the page. One that cannot be drawn is told in the console and stops neither the others nor the poll. */
+function attempt(work, otherwise) {
+  try {
+    work()
+  } catch (error) {
+    console.error(error)
+    otherwise?.()
+  }
 }
+
+function showPanel(name, panel, more) {
+  shown.errors.set(name, panel?.error)
+  attempt(
+    () => show(name, panel, more),
+    () => failed(name, { code: 'undrawable' }),
+  )
+}
+
+const drawUsers = () => attempt(() => keyUsers(shown.activity, shown.live))
+
+const drawNow = (answer) =>
+  attempt(() => {
+    const told = keyLive(answer)
+    // Read aloud once a minute, not with each poll.
+    if (at('spoken').textContent !== told) at('spoken').textContent = told
+  })
 
 function refused(which, error, names) {
   if (!(error instanceof Refused)) throw error
@@ -163,51 +250,77 @@ function refused(which, error, names) {
   // What was shown before stays; the banner says how old it is.
   for (const name of names) {
     const { state } = document.querySelector(`section[data-panel="${name}"]`).dataset
-    if (state === 'loading') failed(name, { code: error.code, detail: error.message })
+    if (state !== 'loading') continue
+    failed(name, { code: error.code, detail: error.message })
+    if (name === 'activity') shown.activity = { why: 'not known' }
   }
+  drawUsers()
 }
 
-/** Says when there last were figures. */
-function mark(panels) {
-  if (!panels.some((panel) => panel.rows)) return
-  shown.at = new Date().toISOString().slice(11, 19)
-  at('updated').textContent = `Days are UTC · updated ${shown.at} UTC`
+/** Notes when there last were figures. */
+function mark(which, panels) {
+  if (panels.some((panel) => panel?.rows)) shown.at[which] = Date.now()
+}
+
+/** Whose figures are the oldest: of an address that fails, else of the one that was asked longer ago. */
+function oldest() {
+  const { data, live } = shown.at
+  if (Boolean(shown.broken.data) !== Boolean(shown.broken.live)) return shown.broken.data ? data : live
+  return data == null || live == null ? (data ?? live) : Math.min(data, live)
+}
+
+/** An instant of today by its time, another with its date. */
+function instant(ms) {
+  const text = new Date(ms).toISOString()
+  return `${dateOf(Date.now()) === dateOf(ms) ? '' : `${text.slice(0, 10)} `}${text.slice(11, 19)} UTC`
 }
 
 // One banner for what all panels have in common.
 
-function bannerText() {
-  const since = shown.at ? ` The figures are of ${shown.at} UTC.` : ''
+function bannerText(since) {
   const broken = shown.broken.live ?? shown.broken.data
-  if (broken?.code === 'offline') return `Weir does not answer.${since} It is tried again every ten seconds.`
-  if (broken && broken.code !== 'invalid_parameters') return `${broken.message}.${since} It is tried again every ten seconds.`
+  const told = since == null ? '' : ` The figures are of ${instant(since)}.`
+  if (broken?.code === 'offline') return `Weir does not answer.${told} It is tried again by itself.`
+  if (broken && broken.code !== 'invalid_parameters') return `${broken.message}.${told} It is tried again by itself.`
   const errors = [...shown.errors.values()]
-  if (errors.length && errors.every((error) => error?.code.startsWith('warehouse_'))) {
+  if (errors.length && errors.every((error) => error?.code?.startsWith('warehouse_'))) {
     return 'ClickHouse cannot be reached or fails. Events are still accepted and kept; the figures come back by themselves.'
   }
   return null
 }
 
 function banner() {
+  const since = oldest()
+  at('updated').textContent = since == null ? 'Days are UTC' : `Days are UTC · updated ${instant(since)}`
   const box = at('banner')
-  const text = shown.locked ? null : bannerText()
+  const text = shown.locked ? null : bannerText(since)
   if (box.dataset.text === (text ?? '')) return
   box.dataset.text = text ?? ''
   box.hidden = !text
   box.replaceChildren()
   if (!text) return
   const again = element('button', { type: 'button' }, 'Try again now')
-  again.addEventListener('click', () => poll())
+  again.addEventListener('click', () => {
+    shown.dataDelay = 0
+    poll()
+  })
   const sign = element('b', {}, '⚠')
   sign.ariaHidden = 'true'
   box.append(sign, element('span', {}, text), again)
 }
 
-const inTrouble = () =>
-  // Wrong parameters stay wrong.
-  (shown.broken.data && shown.broken.data.code !== 'invalid_parameters') ||
-  shown.broken.live ||
-  [...shown.errors.values()].some((error) => error?.code.startsWith('warehouse_'))
+// Wrong parameters stay wrong.
+const troubled = (which, names) =>
+  (shown.broken[which] && shown.broken[which].code !== 'invalid_parameters') ||
+  names.some((name) => shown.errors.get(name)?.code?.startsWith('warehouse_'))
+const dataTrouble = () => troubled('data', DATA)
+const liveTrouble = () => troubled('live', LIVE)
+
+/** The marts are asked for now and then, and sooner after trouble. A wrong range is not asked for. */
+function dataIsDue() {
+  if (wrongRange(readRange())) return false
+  return Date.now() - shown.dataAt >= (dataTrouble() ? shown.dataDelay : DATA_EVERY_MS)
+}
 
 // The poll: one at a time, only while somebody looks.
 
@@ -215,18 +328,16 @@ let timer = 0
 
 async function poll() {
   clearTimeout(timer)
-  if (!shown.locked && !document.hidden) {
-    const late = Date.now() - shown.dataAt > DATA_EVERY_MS
-    const wrong = wrongRange(readRange())
-    const trouble = inTrouble()
+  try {
+    if (shown.locked || document.hidden) return
     // A pause stops the live figures, not the coming back from an outage.
-    await Promise.all([
-      shown.paused && !trouble ? null : loadLive(),
-      !wrong && (late || trouble) ? loadData({ quiet: true }) : null,
-    ])
+    const live = shown.paused && !liveTrouble() ? null : loadLive()
+    await Promise.all([live, dataIsDue() ? loadData({ quiet: true }) : null])
+  } finally {
+    // Whatever goes wrong, it goes on.
+    clearTimeout(timer)
+    timer = setTimeout(poll, POLL_MS)
   }
-  clearTimeout(timer)
-  timer = setTimeout(poll, POLL_MS)
 }
 
 document.addEventListener('visibilitychange', () => document.hidden || poll())
@@ -240,6 +351,7 @@ at('pause').addEventListener('click', () => {
 
 function askKey(code) {
   shown.locked = true
+  abortAll()
   at('figures').hidden = true
   at('key').hidden = false
   banner()
@@ -256,6 +368,7 @@ at('key').addEventListener('submit', async (event) => {
   readKey = field.value.trim()
   // Headers take nothing else, and no key has it.
   if (!/^[\x21-\x7e]+$/.test(readKey)) return askKey('read_key_invalid')
+  abortAll()
   const button = event.submitter ?? at('key').querySelector('button')
   button.disabled = true
   try {

@@ -9,6 +9,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::Command;
 use uuid::Uuid;
 
+use super::rows;
 use crate::clients::ended_ok;
 use crate::process::{checkout, setting};
 use crate::stack::{Stack, event};
@@ -37,17 +38,11 @@ async fn the_page_says_what_is_missing_and_shows_what_was_sent() -> anyhow::Resu
 
     let (yesterday, now) = (instant(&stack, "- INTERVAL 1 DAY").await?, instant(&stack, "").await?);
     let mut ids = Vec::new();
-    for (user, dt, variant) in [(1, &yesterday, "a"), (2, &yesterday, "b"), (1, &now, "a")] {
-        ids.push(Uuid::new_v4());
-        let mut event = event(ids[ids.len() - 1], user, dt);
-        event["exp"] = json!({ "button": variant });
+    for event in traffic(&yesterday, &now) {
+        ids.push(event["event_id"].as_str().context("an id")?.parse::<Uuid>()?);
         stack.accept(&event).await?;
     }
-    ids.push(Uuid::new_v4());
-    let mut odd = event(ids[ids.len() - 1], 1, &now);
-    odd["name"] = json!(MARKUP);
-    stack.accept(&odd).await?;
-    ensure!(stack.arrived(&ids).await? == 4);
+    ensure!(stack.arrived(&ids).await? == u64::try_from(ids.len())?);
     stack.weir(&["dbt"]).await?;
 
     let answer = open_dashboard(&stack, "figures").await?;
@@ -56,18 +51,22 @@ async fn the_page_says_what_is_missing_and_shows_what_was_sent() -> anyhow::Resu
     let day = row(&tables["activity"], "Date", date)?;
     ensure!((&day["DAU"], &day["New"]) == (&json!("2"), &json!("2")), "{day}");
     ensure!(
-        tables["pages"] == json!([{ "Page": "shop.example/main", "Views": "3" }]),
+        tables["pages"] == json!([{ "Page": "shop.example/main", "Views": "6" }]),
         "{tables}"
     );
-    ensure!(row(&tables["funnel"], "Step", "view")?["Users"] == "3", "{tables}");
-    ensure!(row(&tables["experiments"], "Variant", "b")?["Users"] == "1", "{tables}");
+    let view = row(&tables["funnel"], "Step", "view")?;
+    ensure!(view["Users a day, added up"] == "6", "{tables}");
+    ensure!(
+        row(&tables["experiments"], "Variant", "b")? == &compared(&stack, "b").await?,
+        "{tables}"
+    );
     ensure!(row(&tables["minutes"], "Name", MARKUP)?["Events"] == "1", "{tables}");
     ensure!(
         row(&tables["health"], "Check", "Quarantine")?["State"] == "good",
         "{tables}"
     );
     ensure!(
-        answer["figures"]["dau"] != "–" && answer["figures"]["age"] != "–",
+        answer["figures"]["dau"] == "2" && answer["figures"]["age"] != "–",
         "{answer}"
     );
     stack.down().await
@@ -107,6 +106,64 @@ async fn the_page_says_that_clickhouse_is_away_and_comes_back() -> anyhow::Resul
         "{answer}"
     );
     stack.down().await
+}
+
+/// Two users of yesterday and three more of today, who saw a variant each. Of either variant some buy and some do not, so that the
+/// uplift has an interval. One event has an odd name.
+fn traffic(yesterday: &str, now: &str) -> Vec<Value> {
+    let mut events = Vec::new();
+    for (user, dt, variant) in [
+        (1, yesterday, "a"),
+        (2, yesterday, "b"),
+        (1, now, "a"),
+        (3, now, "a"),
+        (4, now, "b"),
+        (5, now, "b"),
+    ] {
+        let mut view = event(Uuid::new_v4(), user, dt);
+        view["exp"] = json!({ "button": variant });
+        events.push(view);
+    }
+    for (user, dt) in [(1, yesterday), (2, yesterday), (5, now)] {
+        let mut purchase = event(Uuid::new_v4(), user, dt);
+        purchase["name"] = json!("pay");
+        purchase["obj"] = json!("order");
+        purchase["amount"] = json!(12.5);
+        events.push(purchase);
+    }
+    let mut odd = event(Uuid::new_v4(), 1, now);
+    odd["name"] = json!(MARKUP);
+    events.push(odd);
+    events
+}
+
+/// What the table of experiments should say of a variant that is not the control, by ClickHouse's row.
+async fn compared(stack: &Stack, variant: &str) -> anyhow::Result<Value> {
+    let columns = "users, conversions, conversion_rate, uplift, uplift_low, uplift_high, p_value, srm_p_value";
+    let query =
+        format!("SELECT {columns} FROM analytics.experiments WHERE experiment = 'button' AND variant = '{variant}'");
+    let found = rows(stack, &query).await?;
+    let row = found.first().context("no such variant")?;
+    ensure!((&row["users"], &row["conversions"]) == (&json!(3), &json!(2)), "{row}");
+    let number = |column: &str| row[column].as_f64().with_context(|| format!("{column} of {row}"));
+    Ok(json!({
+        "Experiment": "button",
+        "Variant": variant,
+        "Users": row["users"].to_string(),
+        "Conversions": row["conversions"].to_string(),
+        "Rate": format!("{:.1} %", number("conversion_rate")? * 100.),
+        "Uplift": signed(number("uplift")?),
+        "From": signed(number("uplift_low")?),
+        "To": signed(number("uplift_high")?),
+        "p": format!("{:.3}", number("p_value")?),
+        "Sample ratio p": format!("{:.3}", number("srm_p_value")?),
+    }))
+}
+
+/// A part of one as the page writes a change.
+fn signed(part: f64) -> String {
+    let sign = if part < 0. { '−' } else { '+' };
+    format!("{sign}{:.1} %", part.abs() * 100.)
 }
 
 /// The row of a table with that text in that column.
