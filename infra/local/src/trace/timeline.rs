@@ -400,7 +400,7 @@ mod tests {
             model: model.into(),
             began_ms,
         };
-        let runs = Some(vec![run("a", 6_000), run("b", 5_999)]);
+        let runs = Some(vec![run("a", 36_000), run("b", 35_999)]);
         let marts = Marts::of(&runs, 5);
         assert_eq!(
             (marts.counted, marts.waiting, marts.built),

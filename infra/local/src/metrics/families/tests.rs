@@ -80,6 +80,7 @@ fn what_a_record_says_is_counted() {
                 r#"weir_request_bytes_count{function="loader"} 1"#,
                 r#"weir_request_duration_seconds_sum{function="loader"} 0.5"#,
                 r#"weir_request_duration_seconds_count{function="loader"} 2"#,
+                r#"weir_requests_failed_total{function="loader"} 1"#,
                 r#"weir_requests_total{function="loader",method="POST",route="/",status="200"} 1"#,
                 r#"weir_requests_total{function="loader",method="POST",route="/",status="503"} 1"#,
                 r#"weir_rows_stored_total{function="loader"} 3"#,
@@ -119,6 +120,9 @@ fn a_function_begins_at_zero() {
         r#"weir_events_not_stored_total{function="events"} 0"#,
         r#"weir_firehose_retries_total{function="events"} 0"#,
         r#"weir_lines_quarantined_total{function="loader"} 0"#,
+        r#"weir_requests_failed_total{function="docs"} 0"#,
+        r#"weir_requests_failed_total{function="events"} 0"#,
+        r#"weir_requests_failed_total{function="loader"} 0"#,
         r#"weir_rows_stored_total{function="loader"} 0"#,
     ];
     assert_eq!(samples(&families), expected);
