@@ -180,7 +180,9 @@ async fn the_last_hour(stack: &Stack) -> anyhow::Result<()> {
         stack,
         "SELECT dateDiff('millisecond', max(received_at), now64(3)) / 1000 AS newest_event_age_seconds, \
          quantileExact(0.95)(greatest(dateDiff('millisecond', received_at, inserted_at), 0) / 1000) AS slowest, \
-         (SELECT dateDiff('millisecond', max(finished_at), now64(3)) / 1000 FROM analytics.dbt_runs) AS dbt_finished_seconds_ago \
+         (SELECT dateDiff('millisecond', min(finished), now64(3)) / 1000 FROM ( \
+             SELECT max(finished_at) AS finished FROM analytics.dbt_runs GROUP BY model \
+         )) AS dbt_finished_seconds_ago \
          FROM analytics.events",
     );
     // Asked later, so everything is older by then.
