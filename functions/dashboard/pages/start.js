@@ -82,7 +82,7 @@ async function ask(path, signal) {
   const { detail } = body
   const said = Array.isArray(detail) ? detail.map((it) => `${it.loc?.at(-1) ?? ''}: ${it.msg}`).join('. ') : detail
   const code = response.status === 422 ? 'invalid_parameters' : (body.code ?? 'garbled')
-  throw new Refused(code, String(said ?? response.status), wrongField(detail))
+  throw new Refused(code, String(said ?? `Weir answered with status ${response.status}`), wrongField(detail))
 }
 
 // The range: in the address, so that it can be shared and gone back from.
@@ -177,8 +177,8 @@ async function loadData({ quiet }) {
     const answer = await ask(`/dashboard/data?${query}`, own.signal)
     if (own.signal.aborted) return
     shown.broken.data = null
-    for (const name of DATA) showPanel(name, answer[name], range)
     shown.activity = { panel: answer.activity ?? {}, range }
+    for (const name of DATA) showPanel(name, answer[name], range)
     drawUsers()
     mark('data', DATA.map((name) => answer[name]))
   } catch (error) {
@@ -230,7 +230,10 @@ function showPanel(name, panel, more) {
   shown.errors.set(name, panel?.error)
   attempt(
     () => show(name, panel, more),
-    () => failed(name, { code: 'undrawable' }),
+    () => {
+      failed(name, { code: 'undrawable' })
+      if (name === 'activity') shown.activity = { why: 'not known' }
+    },
   )
 }
 
