@@ -48,7 +48,5 @@ fn read(line: &[u8]) -> Option<String> {
     {
         assert!(seconds.is_finite() && seconds >= 0.0, "{record:?}");
     }
-    // As the reader does, without a look into what it does not use.
-    serde_json::from_slice::<&serde_json::value::RawValue>(&line[before..]).expect("a record is JSON");
     Some(format!("{record:?}"))
 }
