@@ -248,7 +248,7 @@ async fn a_command_is_what_it_was_by_itself() -> anyhow::Result<()> {
         ("printf 'a\\nb'; printf c >&2; exit 7", 7, "a\nb", "c"),
         ("kill -9 $$", 137, "", ""),
         (
-            "kill -TERM $PPID; trap 'echo told; exit 3' TERM; while :; do sleep 0.05; done",
+            "trap 'echo told; exit 3' TERM; kill -TERM $PPID; while :; do sleep 0.05; done",
             3,
             "told\n",
             "",
