@@ -70,22 +70,13 @@ impl Places<'_> {
 
     /// Where Firehose says that the lines of one event are.
     pub(crate) async fn whereabouts(&self, event_id: Uuid) -> anyhow::Result<Whereabouts> {
-        let url = format!("{}/ledger/{}/{event_id}", self.firehose, crate::up::STREAM);
-        let response = self.http.get(url).timeout(LIMIT).send().await;
-        let response = response.context("Firehose does not answer")?;
-        let status = response.status();
-        ensure!(
-            status.is_success(),
-            "Firehose has no ledger to show: it answers {status}"
-        );
+        let response = self.ledger(&format!("/{event_id}")).await?;
         response.json().await.context(BROKE_OFF)
     }
 
-    async fn taken(&self, since: Option<i64>) -> anyhow::Result<Taken> {
-        let mut url = format!("{}/ledger/{}", self.firehose, crate::up::STREAM);
-        if let Some(hour) = since {
-            url += &format!("?since={hour}");
-        }
+    /// What Firehose answers of its ledger.
+    async fn ledger(&self, rest: &str) -> anyhow::Result<reqwest::Response> {
+        let url = format!("{}/ledger/{}{rest}", self.firehose, crate::up::STREAM);
         let response = self.http.get(url).timeout(LIMIT).send().await;
         let response = response.context("Firehose does not answer")?;
         let status = response.status();
@@ -93,7 +84,12 @@ impl Places<'_> {
             status.is_success(),
             "Firehose has no ledger to show: it answers {status}"
         );
-        let mut response = response;
+        Ok(response)
+    }
+
+    async fn taken(&self, since: Option<i64>) -> anyhow::Result<Taken> {
+        let since = since.map_or_else(String::new, |hour| format!("?since={hour}"));
+        let mut response = self.ledger(&since).await?;
         let (mut taken, mut rest, mut ended) = (Taken::default(), BytesMut::new(), false);
         while let Some(piece) = response.chunk().await.context(BROKE_OFF)? {
             rest.extend_from_slice(&piece);
