@@ -4,7 +4,10 @@
 //! machine is slow: a goal that is missed is a word in the table. Only counts of instructions, which do not depend on the
 //! machine's load, can end the command with an error.
 
+mod cargo;
+mod cpu;
 mod figure;
+mod instructions;
 
 use std::process::ExitCode;
 
@@ -23,6 +26,18 @@ compare ratios, and runs of the same machine.";
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Args {
+    /// From a request's body to records: how fast, and beside serde_json
+    #[arg(long)]
+    edge: bool,
+    /// From a delivery to the blocks of its inserts: how fast
+    #[arg(long)]
+    loader: bool,
+    /// Instructions of both, by callgrind, compared with the counts that are kept; more than 5 % above is an error
+    #[arg(long)]
+    instructions: bool,
+    /// Keep the new counts instead of comparing
+    #[arg(long, requires = "instructions")]
+    accept: bool,
     /// Print the figures as JSON
     #[arg(long)]
     json: bool,
@@ -82,8 +97,32 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+impl Args {
+    /// The parts that are asked for.
+    fn parts(&self) -> Vec<Part> {
+        let asked = [
+            (Part::Edge, self.edge),
+            (Part::Loader, self.loader),
+            (Part::Instructions, self.instructions),
+        ];
+        let all = asked.iter().all(|(_, asked)| !asked);
+        let parts = asked
+            .into_iter()
+            .filter(|(part, asked)| *asked || all && *part != Part::Growth);
+        parts.map(|(part, _)| part).collect()
+    }
+}
+
 /// Measures the parts that are asked for.
-async fn measure(_args: &Args, _project: &Project) -> anyhow::Result<Vec<Figure>> {
-    let figures = Vec::new();
+async fn measure(args: &Args, project: &Project) -> anyhow::Result<Vec<Figure>> {
+    let mut figures = Vec::new();
+    for part in args.parts() {
+        figures.extend(match part {
+            Part::Edge => cpu::edge(project).await?,
+            Part::Loader => cpu::loader(project).await?,
+            Part::Instructions => instructions::run(project, args.accept).await?,
+            Part::Start | Part::EndToEnd | Part::Growth | Part::Cost => Vec::new(),
+        });
+    }
     Ok(figures)
 }

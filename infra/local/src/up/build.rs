@@ -68,7 +68,7 @@ pub(super) async fn programs(root: &Path, release: bool, more: &[&str]) -> anyho
 }
 
 /// The path of a binary in cargo's messages (cargo's reference, "External tools": `compiler-artifact`).
-fn executable(messages: &str, bin: &str) -> Option<PathBuf> {
+pub(crate) fn executable(messages: &str, bin: &str) -> Option<PathBuf> {
     #[derive(serde::Deserialize)]
     struct Message {
         executable: Option<PathBuf>,
