@@ -4,16 +4,24 @@
 //! machine is slow: a goal that is missed is a word in the table. Only counts of instructions, which do not depend on the
 //! machine's load, can end the command with an error.
 
+mod end_to_end;
 mod figure;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::value_parser;
 use serde::Serialize;
 
+use self::end_to_end::Against;
 use self::figure::Figure;
 use crate::project::Project;
 use crate::report;
 use crate::signals::Signals;
+use crate::up::apart::Apart;
 
 const AFTER_HELP: &str = "\
 Without a part, all but --growth are measured. The machine should have nothing else to do. Figures are of this machine: \
@@ -23,6 +31,24 @@ compare ratios, and runs of the same machine.";
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Args {
+    /// Post events to a stack of its own, and see them land
+    #[arg(long)]
+    end_to_end: bool,
+    /// Post the same to another service in turns: its address, or `fastapi` for the one in tests/clients
+    #[arg(long, value_name = "URL|fastapi")]
+    against: Option<Against>,
+    /// Seconds that each run of --end-to-end is measured
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = value_parser!(u64).range(1..=3600))]
+    seconds: u64,
+    /// Connections of --end-to-end
+    #[arg(long, value_name = "N,…", value_delimiter = ',', default_values_t = [1, 8, 64], value_parser = value_parser!(u16).range(1..=900))]
+    connections: Vec<u16>,
+    /// The engine's library, instead of the fetched one
+    #[arg(long, value_name = "PATH", env = "WEIR_LIBCHDB")]
+    library: Option<PathBuf>,
+    /// Measure the stack without optimisation, which is built already where tests run
+    #[arg(long, hide = true)]
+    unoptimised: bool,
     /// Print the figures as JSON
     #[arg(long)]
     json: bool,
@@ -67,7 +93,12 @@ impl Part {
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let project = Project::find()?;
     let mut signals = Signals::listen_to_hangup()?;
-    let figures = match signals.or(measure(&args, &project)).await {
+    let mut stack = None;
+    let measured = signals.or(measure(&args, &project, &mut stack)).await;
+    if let Some(stack) = stack {
+        stack.stop().await;
+    }
+    let figures = match measured {
         Ok(figures) => figures?,
         Err(asked) => {
             report::say(format!("{asked}: not everything was measured"));
@@ -82,8 +113,19 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Measures the parts that are asked for.
-async fn measure(_args: &Args, _project: &Project) -> anyhow::Result<Vec<Figure>> {
-    let figures = Vec::new();
+/// Measures the parts that are asked for. `stack` holds what runs and is to be stopped.
+async fn measure(args: &Args, project: &Project, stack: &mut Option<Arc<Apart>>) -> anyhow::Result<Vec<Figure>> {
+    let all = !args.end_to_end;
+    let mut figures = Vec::new();
+    if all || args.end_to_end {
+        let plan = end_to_end::Plan {
+            length: Duration::from_secs(args.seconds),
+            connections: args.connections.iter().copied().map(usize::from).collect(),
+            against: args.against.clone(),
+            release: !args.unoptimised,
+            library: args.library.clone(),
+        };
+        figures.extend(end_to_end::run(project, &plan, stack).await?);
+    }
     Ok(figures)
 }
