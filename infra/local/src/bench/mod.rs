@@ -6,17 +6,26 @@
 
 mod cargo;
 mod cpu;
+mod end_to_end;
 mod figure;
+mod growth;
 mod instructions;
+mod load;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
 
+use clap::value_parser;
 use serde::Serialize;
 
+use self::end_to_end::Against;
 use self::figure::Figure;
 use crate::project::Project;
 use crate::report;
 use crate::signals::Signals;
+use crate::up::apart::Apart;
 
 const AFTER_HELP: &str = "\
 Without a part, all but --growth are measured. The machine should have nothing else to do. Figures are of this machine: \
@@ -38,6 +47,31 @@ pub(crate) struct Args {
     /// Keep the new counts instead of comparing
     #[arg(long, requires = "instructions")]
     accept: bool,
+    /// Post events to a stack of its own, and see them land
+    #[arg(long)]
+    end_to_end: bool,
+    /// Post the same to another service in turns: its address, or `fastapi` for the one in tests/clients
+    #[arg(long, value_name = "URL|fastapi")]
+    against: Option<Against>,
+    /// Seconds that each run of --end-to-end is measured
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = value_parser!(u64).range(1..=3600))]
+    seconds: u64,
+    /// Connections of --end-to-end
+    #[arg(long, value_name = "N,…", value_delimiter = ',', default_values_t = [1, 8, 64], value_parser = value_parser!(u16).range(1..=900))]
+    connections: Vec<u16>,
+    /// The engine's library, instead of the fetched one
+    #[arg(long, value_name = "PATH", env = "WEIR_LIBCHDB")]
+    library: Option<PathBuf>,
+    /// Measure the stack without optimisation, which is built already where tests run
+    #[arg(long, hide = true)]
+    unoptimised: bool,
+    /// Take events, run dbt and read with more and more rows stored: needs some 20 GB of disk, and an hour
+    #[arg(long)]
+    growth: bool,
+    /// Rows stored while --growth measures
+    #[arg(long, value_name = "N,…", value_delimiter = ',', requires = "growth",
+        default_values_t = [1_000_000, 10_000_000, 50_000_000, 100_000_000], value_parser = value_parser!(u64).range(100_000..=1_000_000_000))]
+    rows: Vec<u64>,
     /// Print the figures as JSON
     #[arg(long)]
     json: bool,
@@ -82,7 +116,12 @@ impl Part {
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let project = Project::find()?;
     let mut signals = Signals::listen_to_hangup()?;
-    let figures = match signals.or(measure(&args, &project)).await {
+    let mut stack = None;
+    let measured = signals.or(measure(&args, &project, &mut stack)).await;
+    if let Some(stack) = stack {
+        stack.stop().await;
+    }
+    let figures = match measured {
         Ok(figures) => figures?,
         Err(asked) => {
             report::say(format!("{asked}: not everything was measured"));
@@ -104,6 +143,8 @@ impl Args {
             (Part::Edge, self.edge),
             (Part::Loader, self.loader),
             (Part::Instructions, self.instructions),
+            (Part::EndToEnd, self.end_to_end),
+            (Part::Growth, self.growth),
         ];
         let all = asked.iter().all(|(_, asked)| !asked);
         let parts = asked
@@ -111,18 +152,33 @@ impl Args {
             .filter(|(part, asked)| *asked || all && *part != Part::Growth);
         parts.map(|(part, _)| part).collect()
     }
+
+    fn plan(&self) -> end_to_end::Plan {
+        end_to_end::Plan {
+            length: Duration::from_secs(self.seconds),
+            connections: self.connections.iter().copied().map(usize::from).collect(),
+            against: self.against.clone(),
+            release: !self.unoptimised,
+            library: self.library.clone(),
+        }
+    }
 }
 
-/// Measures the parts that are asked for.
-async fn measure(args: &Args, project: &Project) -> anyhow::Result<Vec<Figure>> {
+/// Measures the parts that are asked for. `stack` holds what runs and is to be stopped.
+async fn measure(args: &Args, project: &Project, stack: &mut Option<Arc<Apart>>) -> anyhow::Result<Vec<Figure>> {
     let mut figures = Vec::new();
     for part in args.parts() {
         figures.extend(match part {
             Part::Edge => cpu::edge(project).await?,
             Part::Loader => cpu::loader(project).await?,
             Part::Instructions => instructions::run(project, args.accept).await?,
-            Part::Start | Part::EndToEnd | Part::Growth | Part::Cost => Vec::new(),
+            Part::EndToEnd => end_to_end::run(project, &args.plan(), stack).await?,
+            Part::Growth => growth::run(project, &args.rows, !args.unoptimised, stack).await?,
+            Part::Start | Part::Cost => Vec::new(),
         });
+        if let Some(stack) = stack.take() {
+            stack.stop().await;
+        }
     }
     Ok(figures)
 }

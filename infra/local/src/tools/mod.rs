@@ -45,6 +45,12 @@ pub(crate) async fn cargo_lambda_environment(project: &Project) -> anyhow::Resul
     .await
 }
 
+/// The folder of a Python virtual environment with FastAPI and what else the service in `tests/clients` needs, made when it is
+/// missing.
+pub(crate) async fn fastapi_environment(project: &Project) -> anyhow::Result<PathBuf> {
+    python::environment(&project.tools(), "fastapi", pins::FASTAPI, Dependencies::Installed).await
+}
+
 /// The third-party clients that the tests use, fetched when they are missing.
 pub(crate) async fn clients(project: &Project) -> anyhow::Result<Clients> {
     clients::clients(&project.tools()).await

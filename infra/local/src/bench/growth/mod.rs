@@ -14,8 +14,8 @@ use tokio::process::Command;
 
 use self::plot::Panel;
 use super::Part;
-use super::end_to_end::load::{self, Requests, Span};
 use super::figure::Figure;
+use super::load::{self, Requests, Span};
 use crate::project::Project;
 use crate::report::Step;
 use crate::up::Urls;
@@ -62,26 +62,31 @@ struct Measured {
     read: f64,
 }
 
-/// Fills up to each of these numbers of rows, measures, and writes the plot to `docs/growth.svg`.
-pub(super) async fn run(project: &Project, rows: &[u64]) -> anyhow::Result<Vec<Figure>> {
+/// Fills up to each of these numbers of rows, measures, and writes the plot to `docs/growth.svg`. `started` holds the stack as
+/// soon as there is something to stop.
+pub(super) async fn run(
+    project: &Project,
+    rows: &[u64],
+    release: bool,
+    started: &mut Option<Arc<Apart>>,
+) -> anyhow::Result<Vec<Figure>> {
     let folder = tempfile::Builder::new()
         .prefix("weir-growth-")
         .tempdir()
         .context("no temporary folder can be made")?;
-    let site = Site::prepare(project, None, folder.path(), true).await?;
+    let site = Site::prepare(project, None, folder.path(), release).await?;
     let urls = site.urls.clone();
     let stack = Arc::new(Apart::new(site)?);
+    *started = Some(Arc::clone(&stack));
     let work = async {
         stack.start(&urls).await?;
-        stack.add("activity").await?;
+        stack.add_activity().await?;
         measure(project, &stack, &urls, folder.path(), rows).await
     };
     let measured = tokio::select! {
-        measured = work => measured,
-        why = stack.lost() => Err(why),
+        measured = work => measured?,
+        why = stack.lost() => return Err(why),
     };
-    stack.stop().await;
-    let measured = measured?;
     let path = project.root().join("docs/growth.svg");
     std::fs::write(&path, plot::svg(&panels(&measured)))
         .with_context(|| format!("{} cannot be written", path.display()))?;
@@ -141,7 +146,10 @@ async fn take(urls: &Urls) -> anyhow::Result<f64> {
     let mut rates = Vec::new();
     for _ in 0..ROUNDS {
         let from = Instant::now() + Duration::from_secs(1);
-        let span = Span { from, to: from + SENDING };
+        let span = Span {
+            from,
+            to: from + SENDING,
+        };
         let sent = load::send(Arc::clone(&requests), CONNECTIONS, span, None).await?;
         ensure!(sent.refused.is_empty(), "events were refused: {:?}", sent.refused);
         rates.push(sent.within as f64 / SENDING.as_secs_f64());
@@ -189,7 +197,8 @@ impl Warehouse<'_> {
     async fn arrive(&self, arrived: u64) -> anyhow::Result<()> {
         // Beyond the numbers of every history.
         let first = (1 << 40) + arrived;
-        self.insert("now('UTC') - toIntervalSecond(n % 600)", first, NEW_EVENTS).await?;
+        self.insert("now('UTC') - toIntervalSecond(n % 600)", first, NEW_EVENTS)
+            .await?;
         let week = "now('UTC') - toIntervalSecond(86400 + n * 7919 % (6 * 86400))";
         self.insert(week, first + NEW_EVENTS, LATE_EVENTS).await?;
         // `inserted_at` has whole seconds: what arrives in the second of a run is left to the next one.
@@ -235,7 +244,9 @@ impl Warehouse<'_> {
     }
 
     async fn number(&self, query: &str) -> anyhow::Result<u64> {
-        let client = ::clickhouse::Client::default().with_url(self.url).with_database("analytics");
+        let client = ::clickhouse::Client::default()
+            .with_url(self.url)
+            .with_database("analytics");
         Ok(client.query(query).fetch_one().await?)
     }
 }
@@ -293,10 +304,18 @@ fn figures(measured: &[Measured]) -> Vec<Figure> {
     let mut figures = Vec::new();
     for (what, unit, of) in measures {
         for one in measured {
-            figures.push(Figure::new(Part::Growth, format!("{what}, {} rows", one.rows), of(one), unit));
+            figures.push(Figure::new(
+                Part::Growth,
+                format!("{what}, {} rows", one.rows),
+                of(one),
+                unit,
+            ));
         }
         let Some(first) = measured.first() else { continue };
-        let off = measured.iter().map(|one| (of(one) / of(first) - 1.0).abs()).fold(0.0, f64::max);
+        let off = measured
+            .iter()
+            .map(|one| (of(one) / of(first) - 1.0).abs())
+            .fold(0.0, f64::max);
         let figure = Figure::new(Part::Growth, format!("{what}, most it differs"), off * 100.0, "%");
         figures.push(figure.at_most(FLAT * 100.0));
     }

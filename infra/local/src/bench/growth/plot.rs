@@ -62,7 +62,10 @@ pub(super) fn svg(panels: &[Panel]) -> String {
 /// The same in words, for who does not see it.
 fn described(panels: &[Panel]) -> String {
     let of = |panel: &Panel| {
-        let points = panel.points.iter().map(|(rows, value)| format!("{} with {}", short(*value), rows_read(*rows)));
+        let points = panel
+            .points
+            .iter()
+            .map(|(rows, value)| format!("{} with {}", short(*value), rows_read(*rows)));
         format!("{}: {}", panel.title, points.collect::<Vec<_>>().join(", "))
     };
     panels.iter().map(of).collect::<Vec<_>>().join(". ")
@@ -79,9 +82,16 @@ fn draw(out: &mut String, panel: &Panel) {
     });
     let x = |rows: u64| left + 24.0 + (decade(rows) - from) / (to - from).max(f64::MIN_POSITIVE) * (plot_width - 48.0);
     let y = |value: f64| top + plot_height * (1.0 - value / most.max(f64::MIN_POSITIVE));
-    let points: Vec<String> =
-        panel.points.iter().map(|(rows, value)| format!("{:.1},{:.1}", x(*rows), y(*value))).collect();
-    let _ = writeln!(out, "    <text class=\"t\" x=\"{left:.0}\" y=\"24\">{}</text>", panel.title);
+    let points: Vec<String> = panel
+        .points
+        .iter()
+        .map(|(rows, value)| format!("{:.1},{:.1}", x(*rows), y(*value)))
+        .collect();
+    let _ = writeln!(
+        out,
+        "    <text class=\"t\" x=\"{left:.0}\" y=\"24\">{}</text>",
+        panel.title
+    );
     let _ = writeln!(
         out,
         "    <rect class=\"band\" x=\"{left:.0}\" y=\"{:.1}\" width=\"{plot_width:.0}\" height=\"{:.1}\"/>",
@@ -96,8 +106,18 @@ fn draw(out: &mut String, panel: &Panel) {
     for (rows, value) in &panel.points {
         let (x, y) = (x(*rows), y(*value));
         let _ = writeln!(out, "    <circle class=\"dot\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3.5\"/>");
-        let _ = writeln!(out, "    <text class=\"s\" x=\"{x:.1}\" y=\"{:.1}\">{}</text>", y - 9.0, short(*value));
-        let _ = writeln!(out, "    <text class=\"s\" x=\"{x:.1}\" y=\"{:.0}\">{}</text>", HEIGHT - 14.0, rows_read(*rows));
+        let _ = writeln!(
+            out,
+            "    <text class=\"s\" x=\"{x:.1}\" y=\"{:.1}\">{}</text>",
+            y - 9.0,
+            short(*value)
+        );
+        let _ = writeln!(
+            out,
+            "    <text class=\"s\" x=\"{x:.1}\" y=\"{:.0}\">{}</text>",
+            HEIGHT - 14.0,
+            rows_read(*rows)
+        );
     }
 }
 
@@ -135,11 +155,20 @@ mod tests {
             },
         ];
         let svg = svg(&panels);
-        for expected in ["50.0 k", "90.0 k", ">1 M<", ">100 M<", ">1,000<", "aria-label=\"events/s: 50.0 k with 1 M, "] {
+        for expected in [
+            "50.0 k",
+            "90.0 k",
+            ">1 M<",
+            ">100 M<",
+            ">1,000<",
+            "aria-label=\"events/s: 50.0 k with 1 M, ",
+        ] {
             assert!(svg.contains(expected), "{expected}: {svg}");
         }
         assert!(!svg.contains("NaN") && !svg.contains("inf"), "{svg}");
-        let inside = svg.lines().filter_map(|line| line.split("cy=\"").nth(1)?.split('"').next()?.parse().ok());
+        let inside = svg
+            .lines()
+            .filter_map(|line| line.split("cy=\"").nth(1)?.split('"').next()?.parse().ok());
         assert!(inside.clone().all(|y: f64| (0.0..=HEIGHT).contains(&y)));
         assert_eq!(inside.count(), 4);
     }
