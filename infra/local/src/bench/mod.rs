@@ -5,6 +5,7 @@
 //! machine's load, can end the command with an error.
 
 mod figure;
+mod start;
 
 use std::process::ExitCode;
 
@@ -23,6 +24,9 @@ compare ratios, and runs of the same machine.";
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Args {
+    /// Only how fast functions start, and what is to be loaded for it
+    #[arg(long)]
+    start: bool,
     /// Print the figures as JSON
     #[arg(long)]
     json: bool,
@@ -83,7 +87,11 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
 }
 
 /// Measures the parts that are asked for.
-async fn measure(_args: &Args, _project: &Project) -> anyhow::Result<Vec<Figure>> {
-    let figures = Vec::new();
+async fn measure(args: &Args, project: &Project) -> anyhow::Result<Vec<Figure>> {
+    let all = !args.start;
+    let mut figures = Vec::new();
+    if all || args.start {
+        figures.extend(start::run(project).await?);
+    }
     Ok(figures)
 }
