@@ -11,6 +11,7 @@ mod figure;
 mod growth;
 mod instructions;
 mod load;
+mod start;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -47,6 +48,9 @@ pub(crate) struct Args {
     /// Keep the new counts instead of comparing
     #[arg(long, requires = "instructions")]
     accept: bool,
+    /// How fast functions start, and what is to be loaded for it
+    #[arg(long)]
+    start: bool,
     /// Post events to a stack of its own, and see them land
     #[arg(long)]
     end_to_end: bool,
@@ -72,6 +76,9 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N,…", value_delimiter = ',', requires = "growth",
         default_values_t = [1_000_000, 10_000_000, 50_000_000, 100_000_000], value_parser = value_parser!(u64).range(100_000..=1_000_000_000))]
     rows: Vec<u64>,
+    /// What an invocation takes in processor time, and what a million events cost on AWS then
+    #[arg(long)]
+    cost: bool,
     /// Print the figures as JSON
     #[arg(long)]
     json: bool,
@@ -143,8 +150,10 @@ impl Args {
             (Part::Edge, self.edge),
             (Part::Loader, self.loader),
             (Part::Instructions, self.instructions),
+            (Part::Start, self.start),
             (Part::EndToEnd, self.end_to_end),
             (Part::Growth, self.growth),
+            (Part::Cost, self.cost),
         ];
         let all = asked.iter().all(|(_, asked)| !asked);
         let parts = asked
@@ -174,7 +183,8 @@ async fn measure(args: &Args, project: &Project, stack: &mut Option<Arc<Apart>>)
             Part::Instructions => instructions::run(project, args.accept).await?,
             Part::EndToEnd => end_to_end::run(project, &args.plan(), stack).await?,
             Part::Growth => growth::run(project, &args.rows, !args.unoptimised, stack).await?,
-            Part::Start | Part::Cost => Vec::new(),
+            Part::Start => start::run(project).await?,
+            Part::Cost => start::bill::run(project).await?,
         });
         if let Some(stack) = stack.take() {
             stack.stop().await;

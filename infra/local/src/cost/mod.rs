@@ -11,7 +11,8 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 
-use self::model::{Cost, Load};
+pub(crate) use self::model::Cost;
+use self::model::Load;
 use crate::report;
 
 const AFTER_HELP: &str = "\
@@ -99,6 +100,36 @@ struct Answer<'a> {
     costs: [&'a Cost; 2],
     /// What all metrics cost a month, while they are sent.
     metrics_a_month: f64,
+}
+
+/// What the functions take of a processor, in milliseconds on a whole core.
+pub(crate) struct Measured {
+    /// A request to `events`, without its events.
+    pub(crate) request_cpu_ms: f64,
+    /// Each of its events.
+    pub(crate) event_cpu_ms: f64,
+    /// A delivery to `loader`, without its rows.
+    pub(crate) delivery_cpu_ms: f64,
+    /// Each of its rows.
+    pub(crate) row_cpu_ms: f64,
+}
+
+/// What a million events cost with these, and everything else as by default: one a request, and in the default's batches.
+pub(crate) fn of(measured: &Measured) -> anyhow::Result<[Cost; 2]> {
+    #[derive(clap::Parser)]
+    struct Defaults {
+        #[command(flatten)]
+        args: Args,
+    }
+    let args = <Defaults as clap::Parser>::try_parse_from(["cost"])?.args;
+    let load = Load {
+        request_cpu_ms: measured.request_cpu_ms,
+        event_cpu_ms: measured.event_cpu_ms,
+        delivery_cpu_ms: measured.delivery_cpu_ms,
+        row_cpu_ms: measured.row_cpu_ms,
+        ..args.load()
+    };
+    Ok([load.cost(1), load.cost(args.batch)])
 }
 
 /// Runs the command.

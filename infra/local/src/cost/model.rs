@@ -49,27 +49,27 @@ pub(super) struct Load {
 
 /// What a million events cost, in US dollars.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub(super) struct Cost {
+pub(crate) struct Cost {
     /// Events a request.
-    pub(super) batch: u64,
+    pub(crate) batch: u64,
     /// Requests to `events`.
-    pub(super) requests: u64,
+    pub(crate) requests: u64,
     /// Deliveries to `loader`.
-    pub(super) deliveries: u64,
+    pub(crate) deliveries: u64,
     /// What a request to `events` is billed, in milliseconds.
-    pub(super) request_ms: u64,
+    pub(crate) request_ms: u64,
     /// What a delivery to `loader` is billed, in milliseconds.
-    pub(super) delivery_ms: u64,
+    pub(crate) delivery_ms: u64,
     /// Bytes that Firehose bills.
-    pub(super) firehose_bytes: u64,
-    pub(super) events_requests: f64,
-    pub(super) events_compute: f64,
-    pub(super) firehose: f64,
-    pub(super) loader_requests: f64,
-    pub(super) loader_compute: f64,
-    pub(super) logs: f64,
-    pub(super) backup: f64,
-    pub(super) total: f64,
+    pub(crate) firehose_bytes: u64,
+    pub(crate) events_requests: f64,
+    pub(crate) events_compute: f64,
+    pub(crate) firehose: f64,
+    pub(crate) loader_requests: f64,
+    pub(crate) loader_compute: f64,
+    pub(crate) logs: f64,
+    pub(crate) backup: f64,
+    pub(crate) total: f64,
 }
 
 impl Load {

@@ -242,14 +242,7 @@ impl Apart {
         } = &self.warehouse;
         let client = ::clickhouse::Client::default().with_url(&self.site.urls.clickhouse);
         let client = client.with_user(user).with_password(password);
-        let migrations = ::migrate::embedded().context("the migrations are broken")?;
-        let migrator = ::migrate::Migrator::new(client, &self.site.urls.clickhouse, database, None)?;
-        migrator
-            .apply(&migrations, |_| ())
-            .await
-            .map_err(migrate::in_full)
-            .context("the migrations failed")?;
-        Ok(())
+        migrate::embedded(&client, &self.site.urls.clickhouse, database).await
     }
 
     fn keep(

@@ -11,7 +11,7 @@
 
 pub(crate) mod apart;
 mod budget;
-mod build;
+pub(crate) mod build;
 mod child;
 mod detach;
 pub(crate) mod down;
