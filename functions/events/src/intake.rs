@@ -20,9 +20,9 @@ const MAX_SHOWN_BYTES: usize = 3 * 1024 * 1024;
 
 /// A request's events, sorted into good and bad. At least one is good.
 #[derive(Debug)]
-pub(crate) struct Intake {
+pub struct Intake {
     /// The lines of the good events.
-    pub(crate) records: Vec<Packed>,
+    pub records: Vec<Packed>,
     /// For each line, the place of its event in the request.
     pub(crate) places: Vec<usize>,
     /// What is wrong with the others.
@@ -40,7 +40,7 @@ pub(crate) struct Shown {
 
 /// Whether the normalised events are kept beside their lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Keep {
+pub enum Keep {
     /// Only the lines.
     Lines,
     /// The events too, to be shown.
@@ -49,7 +49,7 @@ pub(crate) enum Keep {
 
 /// Reads the events of a request, and counts the wrong ones in `rejected`. An error means that none of them is to be stored. Their lines
 /// carry the request's id, if it is one that can travel.
-pub(crate) fn read(
+pub fn read(
     request: &Request,
     keep: Keep,
     now: Timestamp,
