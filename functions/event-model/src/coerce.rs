@@ -18,14 +18,16 @@ pub(crate) use self::number::{amount, unsigned};
 pub(crate) use self::url::url;
 
 /// Any string, kept as it is.
-pub(crate) fn string(value: Raw<'_>) -> Result<String, Reason> {
+#[inline]
+pub(crate) fn string(value: Raw<'_>) -> Result<Cow<'_, str>, Reason> {
     match value {
-        Raw::Text(text) => Ok(plain(text)?.into_owned()),
+        Raw::Text(text) => plain(text),
         _ => Err(Reason::StringType),
     }
 }
 
 /// The text of a string without lone surrogates.
+#[inline]
 fn plain(text: Text<'_>) -> Result<Cow<'_, str>, Reason> {
     let unescaped = text.unescape();
     if unescaped.lone_surrogate {
@@ -89,6 +91,25 @@ pub(crate) fn pairs(value: Raw<'_>) -> Result<Vec<(Cow<'_, str>, Raw<'_>)>, Reas
         }
     }
     Ok(pairs)
+}
+
+/// As [`pairs`], each value read by [`string`], for what is mostly sent: an object of a few strings. `None` for anything else, also for
+/// what is wrong.
+pub(crate) fn plain_pairs(value: Raw<'_>) -> Option<Vec<(Cow<'_, str>, Cow<'_, str>)>> {
+    let Raw::Object(text) = value else { return None };
+    let mut reader = Reader::new(text);
+    reader.enter_object();
+    let mut pairs: Vec<(Cow<'_, str>, Cow<'_, str>)> = Vec::new();
+    while let Ok(Some((key, value))) = reader.member(pairs.is_empty(), 1) {
+        let key = key.unescape().text;
+        let value = string(value).ok()?;
+        match pairs.iter().position(|(known, _)| *known == key) {
+            Some(at) => pairs[at].1 = value,
+            None if pairs.len() == LINEAR_SEARCH => return None,
+            None => pairs.push((key, value)),
+        }
+    }
+    Some(pairs)
 }
 
 /// Up to this many pairs are searched one by one; more get an index, so that a long object is not quadratic.

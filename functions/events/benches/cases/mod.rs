@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Write as _;
 
 use edge::{Body, Rejected, Request, body};
+use events::ids::Ids;
 use events::intake::{self, Keep, MAX_INFLATED_BYTES};
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -92,7 +93,9 @@ impl Case {
     pub(crate) fn edge(&self) -> usize {
         let now = Timestamp::UNIX_EPOCH;
         let mut rejected = Rejected::default();
-        let read = intake::read(&self.request, Keep::Lines, now, Uuid::now_v7, REQUEST_ID, &mut rejected);
+        let mut ids = Ids::new(now);
+        let new_id = || ids.next_id();
+        let read = intake::read(&self.request, Keep::Lines, now, new_id, REQUEST_ID, &mut rejected);
         let records = read.map(|intake| intake.records).unwrap_or_default();
         records.iter().map(|record| record.data.len()).sum()
     }

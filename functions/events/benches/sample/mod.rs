@@ -16,7 +16,7 @@ const DEEDS: [(&str, &str, &str); 6] = [
     ("scroll", "page", "reviews"),
 ];
 
-/// An event has at least so many bytes; a word more at most.
+/// An event has at least so many bytes; two dozen more at most.
 const LEAST_BYTES: usize = 190;
 
 /// That many events, each as compact JSON.
@@ -54,13 +54,11 @@ fn event(number: u64) -> String {
         back.push_str(&format!(",\"exp\":{{\"cart_style\":\"{variant}\"}}"));
     }
     back.push('}');
-    let query = match below(4) {
-        0 => "?utm_source=mail&page=2",
-        _ => "",
-    };
-    let mut path = String::new();
+    let mut path = format!("/{}", WORDS[below(16) as usize]);
+    let has_query = below(4) == 0 && front.len() + path.len() + back.len() < LEAST_BYTES - 10;
+    let query = if has_query { "?utm_source=mail&page=2" } else { "" };
     while front.len() + path.len() + query.len() + back.len() < LEAST_BYTES {
-        path.push(if path.is_empty() || below(3) == 0 { '/' } else { '-' });
+        path.push(if below(3) == 0 { '/' } else { '-' });
         path.push_str(WORDS[below(16) as usize]);
     }
     format!("{front}{path}{query}{back}")
