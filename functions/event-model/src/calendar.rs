@@ -41,13 +41,13 @@ pub(crate) const SECONDS_BYTES: usize = 19;
 /// `YYYY-MM-DDTHH:MM:SS` of seconds since 1970 (years 0 to 9999).
 pub(crate) fn seconds_text(seconds: i64) -> [u8; SECONDS_BYTES] {
     let (year, month, day) = civil_from_days(seconds.div_euclid(86_400));
-    let second_of_day = seconds.rem_euclid(86_400);
+    let second_of_day = seconds.rem_euclid(86_400) as u32;
     let [y1, y2, y3, y4] = four_digits(year);
     let [mo1, mo2] = two_digits(month);
     let [d1, d2] = two_digits(day);
-    let [h1, h2] = two_digits(second_of_day / 3600);
-    let [mi1, mi2] = two_digits(second_of_day / 60 % 60);
-    let [s1, s2] = two_digits(second_of_day % 60);
+    let [h1, h2] = two_digits(i64::from(second_of_day / 3600));
+    let [mi1, mi2] = two_digits(i64::from(second_of_day / 60 % 60));
+    let [s1, s2] = two_digits(i64::from(second_of_day % 60));
     [
         y1, y2, y3, y4, b'-', mo1, mo2, b'-', d1, d2, b'T', h1, h2, b':', mi1, mi2, b':', s1, s2,
     ]
@@ -65,8 +65,9 @@ fn four_digits(number: i64) -> [u8; 4] {
 }
 
 fn two_digits(number: i64) -> [u8; 2] {
-    let digit = |number: i64| b'0' + number.rem_euclid(10) as u8;
-    [digit(number / 10), digit(number)]
+    // Narrow first: a remainder of 64 bits takes several times as long.
+    let number = number.rem_euclid(100) as u8;
+    [b'0' + number / 10, b'0' + number % 10]
 }
 
 #[cfg(test)]

@@ -114,3 +114,36 @@ pub(crate) fn plain_pairs(value: Raw<'_>) -> Option<Vec<(Cow<'_, str>, Cow<'_, s
 
 /// Up to this many pairs are searched one by one; more get an index, so that a long object is not quadratic.
 const LINEAR_SEARCH: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// The short way gives what the long way gives, or nothing; and it is taken where it is meant to be.
+        #[test]
+        fn plain_pairs_are_pairs(members in prop::collection::vec(
+            ("[a-c]{0,2}|[\"\\\\\\x01]|\\PC{0,3}", prop_oneof![
+                4 => any::<String>().prop_map(|text| serde_json::json!(text).to_string()),
+                1 => prop::sample::select(vec!["1", "null", "[]", "{\"a\":\"b\"}", "\"\\ud800\"", "NaN"]).prop_map(str::to_owned),
+            ]), 0..24)
+        ) {
+            let written: Vec<_> =
+                members.iter().map(|(key, value)| format!("{} : {value}", serde_json::json!(key))).collect();
+            let object = format!("{{ {} }}", written.join(" ,"));
+            let value = Reader::new(&object).value(0).unwrap();
+            let slowly: Vec<_> =
+                pairs(value).unwrap().into_iter().map(|(key, value)| (key, string(value))).collect();
+            let are_texts = members.iter().all(|(_, value)| string(Reader::new(value).value(0).unwrap()).is_ok());
+            match plain_pairs(value) {
+                Some(pairs) => {
+                    let pairs: Vec<_> = pairs.into_iter().map(|(key, value)| (key, Ok(value))).collect();
+                    prop_assert_eq!(pairs, slowly);
+                }
+                None => prop_assert!(!are_texts || slowly.len() > LINEAR_SEARCH),
+            }
+        }
+    }
+}

@@ -23,17 +23,16 @@ const HIGHS: u64 = ONES << 7;
 /// Where the first quote, backslash or control character at or behind `at` is; the length when there is none.
 #[inline]
 pub(crate) fn plain_end(bytes: &[u8], mut at: usize) -> usize {
-    while let Some(word) = bytes.get(at..).and_then(<[u8]>::first_chunk::<WORD>) {
+    let (words, rest) = bytes.get(at..).unwrap_or_default().as_chunks::<WORD>();
+    for word in words {
         let found = ends(u64::from_le_bytes(*word));
         if found != 0 {
             return at + found.trailing_zeros() as usize / 8;
         }
         at += WORD;
     }
-    while bytes.get(at).is_some_and(|byte| !ENDS_PLAIN_TEXT[usize::from(*byte)]) {
-        at += 1;
-    }
-    at
+    let ends = |byte: &u8| ENDS_PLAIN_TEXT[usize::from(*byte)];
+    at + rest.iter().position(ends).unwrap_or(rest.len())
 }
 
 /// The highest bit of each byte that ends plain text. Bytes above the lowest of them may have it too: a subtraction borrows.
@@ -41,9 +40,9 @@ pub(crate) fn plain_end(bytes: &[u8], mut at: usize) -> usize {
 fn ends(word: u64) -> u64 {
     let quote = word ^ (ONES * b'"' as u64);
     let backslash = word ^ (ONES * b'\\' as u64);
-    let zero = |word: u64| word.wrapping_sub(ONES) & !word;
-    let control = word.wrapping_sub(ONES * 0x20) & !word;
-    (zero(quote) | zero(backslash) | control) & HIGHS
+    // Each is negative where its byte was too small; where the word's own byte was negative already, it is no ASCII.
+    let smaller = quote.wrapping_sub(ONES) | backslash.wrapping_sub(ONES) | word.wrapping_sub(ONES * 0x20);
+    smaller & !word & HIGHS
 }
 
 #[cfg(test)]
