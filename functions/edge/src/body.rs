@@ -77,12 +77,17 @@ pub fn decode<'a>(headers: &HeaderMap, body: &'a [u8], limit: usize) -> Result<C
 
 /// The media type that `Content-Type` names, in lower case and without parameters; empty when there is none. `None` when
 /// the header is no text.
-pub fn media_type(headers: &HeaderMap) -> Option<String> {
+pub fn media_type(headers: &HeaderMap) -> Option<Cow<'_, str>> {
     let Some(content_type) = headers.get(CONTENT_TYPE) else {
-        return Some(String::new());
+        return Some(Cow::Borrowed(""));
     };
-    let essence = content_type.to_str().ok()?.split(';').next().unwrap_or_default();
-    Some(essence.trim().to_ascii_lowercase())
+    let essence = content_type.to_str().ok()?.split(';').next().unwrap_or_default().trim();
+    let is_lower = !essence.bytes().any(|byte| byte.is_ascii_uppercase());
+    Some(if is_lower {
+        Cow::Borrowed(essence)
+    } else {
+        Cow::Owned(essence.to_ascii_lowercase())
+    })
 }
 
 fn gunzip(body: &[u8], limit: usize) -> Result<Vec<u8>, BodyError> {

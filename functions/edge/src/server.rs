@@ -412,7 +412,7 @@ fn is_plain_host(host: &str) -> bool {
 /// Whether a function URL passes a body of this type on as text; all others go in base64.
 fn is_text(headers: &HeaderMap) -> bool {
     media_type(headers)
-        .is_some_and(|essence| matches!(essence.as_str(), "" | "application/json") || essence.starts_with("text/"))
+        .is_some_and(|essence| matches!(&*essence, "" | "application/json") || essence.starts_with("text/"))
 }
 
 /// A UUID as Lambda gives to an invocation, of version 8: sixty bits that are the process's own, and a count.

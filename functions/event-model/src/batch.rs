@@ -83,7 +83,7 @@ impl<'a> Events<'a> {
     /// The next event, or what is wrong with it; `None` after the last. A [`Rejection`] is about the whole body, and
     /// takes back what was read before: an array with a fault in its middle holds no events. The paths of issues are
     /// those of a single event, see [`Issue::in_batch`].
-    pub fn next_event(&mut self) -> Result<Option<Result<Event, Vec<Issue>>>, Rejection> {
+    pub fn next_event(&mut self) -> Result<Option<Result<Event<'a>, Vec<Issue>>>, Rejection> {
         match &mut self.source {
             Source::One(text) => match text.take().map(Event::from_text) {
                 None => Ok(None),
@@ -131,7 +131,10 @@ impl From<crate::json::JsonError> for ArrayError {
     }
 }
 
-fn next_element(reader: &mut Reader<'_>, read: &mut Progress) -> Result<Option<Result<Event, Vec<Issue>>>, ArrayError> {
+fn next_element<'a>(
+    reader: &mut Reader<'a>,
+    read: &mut Progress,
+) -> Result<Option<Result<Event<'a>, Vec<Issue>>>, ArrayError> {
     if *read == Progress::Everything {
         return Ok(None);
     }
@@ -152,7 +155,7 @@ fn next_element(reader: &mut Reader<'_>, read: &mut Progress) -> Result<Option<R
 /// The next line with something on it, its line feed not included.
 fn next_line<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
     while !rest.is_empty() {
-        let (line, after) = match rest.iter().position(|byte| *byte == b'\n') {
+        let (line, after) = match memchr::memchr(b'\n', rest) {
             Some(end) => (&rest[..end], &rest[end + 1..]),
             None => (*rest, &[][..]),
         };

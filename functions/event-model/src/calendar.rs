@@ -35,28 +35,39 @@ pub(crate) fn civil_from_days(days: i64) -> (i64, i64, i64) {
     (era * 400 + year_of_era + i64::from(month <= 2), month, day)
 }
 
-/// Appends `YYYY-MM-DDTHH:MM:SS` for seconds since 1970 (years 0 to 9999).
-pub(crate) fn write_seconds(out: &mut Vec<u8>, seconds: i64) {
+/// Bytes of [`seconds_text`].
+pub(crate) const SECONDS_BYTES: usize = 19;
+
+/// `YYYY-MM-DDTHH:MM:SS` of seconds since 1970 (years 0 to 9999).
+pub(crate) fn seconds_text(seconds: i64) -> [u8; SECONDS_BYTES] {
     let (year, month, day) = civil_from_days(seconds.div_euclid(86_400));
-    let second_of_day = seconds.rem_euclid(86_400);
-    write_digits(out, year, 4);
-    out.push(b'-');
-    write_digits(out, month, 2);
-    out.push(b'-');
-    write_digits(out, day, 2);
-    out.push(b'T');
-    write_digits(out, second_of_day / 3600, 2);
-    out.push(b':');
-    write_digits(out, second_of_day / 60 % 60, 2);
-    out.push(b':');
-    write_digits(out, second_of_day % 60, 2);
+    let second_of_day = seconds.rem_euclid(86_400) as u32;
+    let [y1, y2, y3, y4] = four_digits(year);
+    let [mo1, mo2] = two_digits(month);
+    let [d1, d2] = two_digits(day);
+    let [h1, h2] = two_digits(i64::from(second_of_day / 3600));
+    let [mi1, mi2] = two_digits(i64::from(second_of_day / 60 % 60));
+    let [s1, s2] = two_digits(i64::from(second_of_day % 60));
+    [
+        y1, y2, y3, y4, b'-', mo1, mo2, b'-', d1, d2, b'T', h1, h2, b':', mi1, mi2, b':', s1, s2,
+    ]
 }
 
-/// Appends a number as exactly `count` digits.
-pub(crate) fn write_digits(out: &mut Vec<u8>, number: i64, count: u32) {
-    for place in (0..count).rev() {
-        out.push(b'0' + (number / 10_i64.pow(place) % 10) as u8);
-    }
+/// The last three digits of a number that is not negative.
+pub(crate) fn three_digits(number: i64) -> [u8; 3] {
+    let [_, hundreds, tens, ones] = four_digits(number);
+    [hundreds, tens, ones]
+}
+
+fn four_digits(number: i64) -> [u8; 4] {
+    let ([a, b], [c, d]) = (two_digits(number / 100), two_digits(number));
+    [a, b, c, d]
+}
+
+fn two_digits(number: i64) -> [u8; 2] {
+    // Narrow first: a remainder of 64 bits takes several times as long.
+    let number = number.rem_euclid(100) as u8;
+    [b'0' + number / 10, b'0' + number % 10]
 }
 
 #[cfg(test)]
@@ -74,8 +85,9 @@ mod tests {
 
     #[test]
     fn writes_iso() {
-        let mut out = Vec::new();
-        write_seconds(&mut out, 1_715_941_230);
-        assert_eq!(out, b"2024-05-17T10:20:30");
+        assert_eq!(&seconds_text(1_715_941_230), b"2024-05-17T10:20:30");
+        assert_eq!(&seconds_text(-62_167_219_200), b"0000-01-01T00:00:00");
+        assert_eq!(&seconds_text(253_402_300_799), b"9999-12-31T23:59:59");
+        assert_eq!(&three_digits(42), b"042");
     }
 }

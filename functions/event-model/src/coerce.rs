@@ -18,14 +18,16 @@ pub(crate) use self::number::{amount, unsigned};
 pub(crate) use self::url::url;
 
 /// Any string, kept as it is.
-pub(crate) fn string(value: Raw<'_>) -> Result<String, Reason> {
+#[inline]
+pub(crate) fn string(value: Raw<'_>) -> Result<Cow<'_, str>, Reason> {
     match value {
-        Raw::Text(text) => Ok(plain(text)?.into_owned()),
+        Raw::Text(text) => plain(text),
         _ => Err(Reason::StringType),
     }
 }
 
 /// The text of a string without lone surrogates.
+#[inline]
 fn plain(text: Text<'_>) -> Result<Cow<'_, str>, Reason> {
     let unescaped = text.unescape();
     if unescaped.lone_surrogate {
@@ -91,5 +93,57 @@ pub(crate) fn pairs(value: Raw<'_>) -> Result<Vec<(Cow<'_, str>, Raw<'_>)>, Reas
     Ok(pairs)
 }
 
+/// As [`pairs`], each value read by [`string`], for what is mostly sent: an object of a few strings. `None` for anything else, also for
+/// what is wrong.
+pub(crate) fn plain_pairs(value: Raw<'_>) -> Option<Vec<(Cow<'_, str>, Cow<'_, str>)>> {
+    let Raw::Object(text) = value else { return None };
+    let mut reader = Reader::new(text);
+    reader.enter_object();
+    let mut pairs: Vec<(Cow<'_, str>, Cow<'_, str>)> = Vec::new();
+    while let Ok(Some((key, value))) = reader.member(pairs.is_empty(), 1) {
+        let key = key.unescape().text;
+        let value = string(value).ok()?;
+        match pairs.iter().position(|(known, _)| *known == key) {
+            Some(at) => pairs[at].1 = value,
+            None if pairs.len() == LINEAR_SEARCH => return None,
+            None => pairs.push((key, value)),
+        }
+    }
+    Some(pairs)
+}
+
 /// Up to this many pairs are searched one by one; more get an index, so that a long object is not quadratic.
 const LINEAR_SEARCH: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// The short way gives what the long way gives, or nothing; and it is taken where it is meant to be.
+        #[test]
+        fn plain_pairs_are_pairs(members in prop::collection::vec(
+            ("[a-c]{0,2}|[\"\\\\\\x01]|\\PC{0,3}", prop_oneof![
+                4 => any::<String>().prop_map(|text| serde_json::json!(text).to_string()),
+                1 => prop::sample::select(vec!["1", "null", "[]", "{\"a\":\"b\"}", "\"\\ud800\"", "NaN"]).prop_map(str::to_owned),
+            ]), 0..24)
+        ) {
+            let written: Vec<_> =
+                members.iter().map(|(key, value)| format!("{} : {value}", serde_json::json!(key))).collect();
+            let object = format!("{{ {} }}", written.join(" ,"));
+            let value = Reader::new(&object).value(0).unwrap();
+            let slowly: Vec<_> =
+                pairs(value).unwrap().into_iter().map(|(key, value)| (key, string(value))).collect();
+            let are_texts = members.iter().all(|(_, value)| string(Reader::new(value).value(0).unwrap()).is_ok());
+            match plain_pairs(value) {
+                Some(pairs) => {
+                    let pairs: Vec<_> = pairs.into_iter().map(|(key, value)| (key, Ok(value))).collect();
+                    prop_assert_eq!(pairs, slowly);
+                }
+                None => prop_assert!(!are_texts || slowly.len() > LINEAR_SEARCH),
+            }
+        }
+    }
+}

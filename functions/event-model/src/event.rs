@@ -33,24 +33,24 @@ pub const FIELDS: [&str; 10] = [
     title = "Event",
     example = example()
 )]
-pub struct Event {
+pub struct Event<'a> {
     /// When it happened: ISO 8601, or seconds or milliseconds since 1970. Without an offset it is UTC. Fractions of a
     /// second are dropped. From 1970-01-01T00:00:00Z to 2106-02-07T06:28:15Z.
     #[schemars(schema_with = "schema::dt")]
     pub(crate) dt: u32,
     /// What happened: `view`, `click`, …
-    pub(crate) name: String,
+    pub(crate) name: Cow<'a, str>,
     /// Who did it.
     #[schemars(schema_with = "schema::unsigned")]
     pub(crate) user_id: u64,
     /// The page it happened on, an http or https URL.
     #[schemars(schema_with = "schema::url")]
-    pub(crate) url: String,
+    pub(crate) url: Cow<'a, str>,
     /// What kind of thing it happened to: `page`, `button`, `url`, …
-    pub(crate) obj: String,
+    pub(crate) obj: Cow<'a, str>,
     /// Which one.
     #[schemars(default)]
-    pub(crate) obj_id: String,
+    pub(crate) obj_id: Cow<'a, str>,
     /// The product it is about; 0 for none.
     #[schemars(default, schema_with = "schema::unsigned")]
     pub(crate) product_id: u64,
@@ -59,7 +59,7 @@ pub struct Event {
     pub(crate) amount: f64,
     /// The experiments the visitor takes part in: experiment → variant.
     #[schemars(default = "no_experiments", with = "Option<BTreeMap<String, String>>")]
-    pub(crate) exp: Vec<(String, String)>,
+    pub(crate) exp: Vec<(Cow<'a, str>, Cow<'a, str>)>,
     /// Makes a retry idempotent: an event that is sent again with the same id is counted once.
     #[schemars(default, schema_with = "schema::event_id")]
     pub(crate) event_id: Option<Uuid>,
@@ -86,20 +86,20 @@ fn example() -> serde_json::Value {
     })
 }
 
-impl Event {
+impl<'a> Event<'a> {
     /// Parses a body that holds one event. All problems are reported at once, in the order of [`FIELDS`].
-    pub fn from_json(body: &[u8]) -> Result<Event, Rejection> {
+    pub fn from_json(body: &'a [u8]) -> Result<Event<'a>, Rejection> {
         Event::from_text(decode(body)?)
     }
 
     /// Parses the text of one event.
-    pub(crate) fn from_text(text: &str) -> Result<Event, Rejection> {
+    pub(crate) fn from_text(text: &'a str) -> Result<Event<'a>, Rejection> {
         let top = json::read(text, &FIELDS).map_err(|error| unreadable(error, text))?;
         Event::from_top(top).map_err(Rejection::Invalid)
     }
 
     /// Makes an event of a value.
-    pub(crate) fn from_top(top: Top<'_, { FIELDS.len() }>) -> Result<Event, Vec<Issue>> {
+    pub(crate) fn from_top(top: Top<'a, { FIELDS.len() }>) -> Result<Event<'a>, Vec<Issue>> {
         match top {
             Top::Object { values, span } => from_values(&values, span),
             Top::Other(value) => {
@@ -154,12 +154,12 @@ impl Event {
     }
 
     /// Experiment and variant, each experiment once, in the client's order.
-    pub fn exp(&self) -> &[(String, String)] {
+    pub fn exp(&self) -> &[(Cow<'a, str>, Cow<'a, str>)] {
         &self.exp
     }
 
     /// The same event, with that id.
-    pub fn identified(self, event_id: Uuid) -> Event {
+    pub fn identified(self, event_id: Uuid) -> Event<'a> {
         Event {
             event_id: Some(event_id),
             ..self
@@ -174,12 +174,11 @@ impl Event {
 
 /// As a client would post it, normalised. Parsing it again gives the same event, unless the URL grew over its limit: percent
 /// signs take room.
-impl Serialize for Event {
+impl Serialize for Event<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut dt = Vec::with_capacity(20);
-        crate::line::write_dt(&mut dt, self.dt);
+        let dt = crate::write::dt_text(self.dt);
         let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("dt", &String::from_utf8_lossy(&dt))?;
+        map.serialize_entry("dt", &dt)?;
         map.serialize_entry("name", &self.name)?;
         map.serialize_entry("user_id", &self.user_id)?;
         map.serialize_entry("url", &self.url)?;
@@ -195,7 +194,7 @@ impl Serialize for Event {
     }
 }
 
-struct Pairs<'a>(&'a [(String, String)]);
+struct Pairs<'a>(&'a [(Cow<'a, str>, Cow<'a, str>)]);
 
 impl Serialize for Pairs<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -237,7 +236,7 @@ pub(crate) fn decode(body: &[u8]) -> Result<&str, Undecodable> {
 }
 
 /// Parses each field, and collects what is wrong. `text` is the object.
-fn from_values(values: &[Option<Raw<'_>>; FIELDS.len()], text: &str) -> Result<Event, Vec<Issue>> {
+fn from_values<'a>(values: &[Option<Raw<'a>>; FIELDS.len()], text: &str) -> Result<Event<'a>, Vec<Issue>> {
     let [dt, name, user_id, url, obj, obj_id, product_id, amount, exp, event_id] = *values;
     let mut problems = Problems {
         issues: Vec::new(),
@@ -293,7 +292,7 @@ impl Problems<'_> {
         &mut self,
         field: usize,
         value: Option<Raw<'v>>,
-        parse: fn(Raw<'v>) -> Result<T, Reason>,
+        parse: impl FnOnce(Raw<'v>) -> Result<T, Reason>,
     ) -> Option<T> {
         match value {
             Some(value) => self.parse(field, value, parse),
@@ -309,7 +308,7 @@ impl Problems<'_> {
         &mut self,
         field: usize,
         value: Option<Raw<'v>>,
-        parse: fn(Raw<'v>) -> Result<T, Reason>,
+        parse: impl FnOnce(Raw<'v>) -> Result<T, Reason>,
     ) -> Option<T> {
         match value {
             Some(value) => self.parse(field, value, parse),
@@ -317,7 +316,12 @@ impl Problems<'_> {
         }
     }
 
-    fn parse<'v, T>(&mut self, field: usize, value: Raw<'v>, parse: fn(Raw<'v>) -> Result<T, Reason>) -> Option<T> {
+    fn parse<'v, T>(
+        &mut self,
+        field: usize,
+        value: Raw<'v>,
+        parse: impl FnOnce(Raw<'v>) -> Result<T, Reason>,
+    ) -> Option<T> {
         match parse(value) {
             Ok(value) => Some(value),
             Err(reason) => {
@@ -327,14 +331,22 @@ impl Problems<'_> {
         }
     }
 
-    fn exp(&mut self, value: Option<Raw<'_>>) -> Option<Vec<(String, String)>> {
+    fn exp<'v>(&mut self, value: Option<Raw<'v>>) -> Option<Vec<(Cow<'v, str>, Cow<'v, str>)>> {
         const EXP: usize = 8;
+        match value {
+            None | Some(Raw::Null) => return Some(Vec::new()),
+            Some(value) => {
+                if let Some(pairs) = coerce::plain_pairs(value) {
+                    return Some(pairs);
+                }
+            }
+        }
         let pairs = self.parse(EXP, value.unwrap_or(Raw::Null), coerce::pairs)?;
         let mut exp = Vec::with_capacity(pairs.len());
         let mut good = true;
         for (key, value) in pairs {
             match coerce::string(value) {
-                Ok(variant) => exp.push((key.into_owned(), variant)),
+                Ok(variant) => exp.push((key, variant)),
                 Err(reason) => {
                     good = false;
                     let key = Loc::Key(Cow::Owned(json::cut(&key, MAX_LOC_KEY_BYTES).into_owned()));

@@ -5,12 +5,14 @@
 //! Nothing is built: a value is a slice of the text ([`Raw`]), already known to be well formed. Nested values are
 //! checked without recursion, so that depth costs heap and not stack.
 
+mod scan;
 mod text;
 
 use std::borrow::Cow;
 
 use crate::limits::{MAX_INT_DIGITS, MAX_JSON_DEPTH};
 
+pub(crate) use scan::plain_end;
 pub(crate) use text::{cut, echo};
 
 /// One well-formed JSON value, as it stands in the text.
@@ -82,18 +84,8 @@ pub(crate) enum JsonError {
     IntTooLong,
 }
 
-/// The bytes that mean something inside a string: quote, backslash and control characters.
-const ENDS_PLAIN_TEXT: [bool; 256] = {
-    let mut table = [false; 256];
-    let mut byte = 0;
-    while byte < 0x20 {
-        table[byte] = true;
-        byte += 1;
-    }
-    table[b'"' as usize] = true;
-    table[b'\\' as usize] = true;
-    table
-};
+/// How many fields are tried before a key is looked up.
+const EXPECTED_KEYS: usize = 3;
 
 const EXPECTING_VALUE: &str = "Expecting value";
 const EXPECTING_COMMA: &str = "Expecting ',' delimiter";
@@ -179,15 +171,18 @@ impl<'a> Reader<'a> {
         }
         let mut values = [None; N];
         let mut first = true;
-        // Clients mostly send the fields in the same order, so the one after the last is tried first.
         let mut next = 0;
-        while let Some((key, value)) = self.member(first, depth + 1)? {
+        while self.another(first)? {
             first = false;
-            let name = key.unescape().text;
-            let at = match fields.get(next) {
-                Some(field) if *field == name => Some(next),
-                _ => fields.iter().position(|field| *field == name),
+            let at = match self.expected_key(fields, next) {
+                Some(at) => Some(at),
+                None => {
+                    let name = self.key()?.unescape().text;
+                    fields.iter().position(|field| *field == name)
+                }
             };
+            let value = self.value(depth + 1)?;
+            self.skip_space();
             if let Some(at) = at {
                 values[at] = Some(value);
                 next = at + 1;
@@ -212,18 +207,37 @@ impl<'a> Reader<'a> {
     /// The next member of the entered object, `None` after the last. `first` is true on the first call; `depth` is how
     /// many containers are open around the value.
     pub(crate) fn member(&mut self, first: bool, depth: usize) -> Result<Option<(Text<'a>, Raw<'a>)>, JsonError> {
-        if first {
-            if self.peek() == Some(b'}') {
-                self.at += 1;
-                return Ok(None);
-            }
-        } else if !self.comma_or(b'}')? {
+        if !self.another(first)? {
             return Ok(None);
         }
         let key = self.key()?;
         let value = self.value(depth)?;
         self.skip_space();
         Ok(Some((key, value)))
+    }
+
+    /// Steps to the next key of the entered object; false after the last member. `first` is true on the first call.
+    #[inline]
+    fn another(&mut self, first: bool) -> Result<bool, JsonError> {
+        if !first {
+            return self.comma_or(b'}');
+        }
+        let ended = self.peek() == Some(b'}');
+        self.at += usize::from(ended);
+        Ok(!ended)
+    }
+
+    /// Steps over the key that starts here, its colon and the space behind, if it is one of the `fields` from `next` on, as it is
+    /// mostly written. Clients send the fields in the same order and leave some out, so few are tried.
+    #[inline]
+    fn expected_key<const N: usize>(&mut self, fields: &[&str; N], next: usize) -> Option<usize> {
+        let key = self.bytes.get(self.at..)?.strip_prefix(b"\"")?;
+        let tried = fields.get(next..)?.iter().take(EXPECTED_KEYS);
+        let is_here = |field: &&str| matches!(key.strip_prefix(field.as_bytes()), Some([b'"', b':', ..]));
+        let at = next + tried.copied().position(|field| is_here(&field))?;
+        self.at += fields.get(at)?.len() + "\"\":".len();
+        self.skip_space();
+        Some(at)
     }
 
     /// Checks that only white space is left.
@@ -237,6 +251,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The value that starts here; `depth` is how many containers are open around it.
+    #[inline]
     pub(crate) fn value(&mut self, depth: usize) -> Result<Raw<'a>, JsonError> {
         let start = self.at;
         match self.peek() {
@@ -306,6 +321,7 @@ impl<'a> Reader<'a> {
         }
     }
 
+    #[inline]
     fn digits(&self, mut at: usize) -> usize {
         while self.bytes.get(at).is_some_and(u8::is_ascii_digit) {
             at += 1;
@@ -314,16 +330,13 @@ impl<'a> Reader<'a> {
     }
 
     /// The string whose opening quote is here.
+    #[inline]
     fn string(&mut self) -> Result<Text<'a>, JsonError> {
         let quote = self.at;
         let mut at = quote + 1;
         let mut escaped = false;
         loop {
-            let plain = self.bytes.get(at..).unwrap_or_default();
-            at += plain
-                .iter()
-                .position(|byte| ENDS_PLAIN_TEXT[usize::from(*byte)])
-                .unwrap_or(plain.len());
+            at = plain_end(self.bytes, at);
             match self.bytes.get(at) {
                 None => return self.fail(quote, UNTERMINATED),
                 Some(b'"') => break,
@@ -375,6 +388,7 @@ impl<'a> Reader<'a> {
     }
 
     /// After a value in a container: true when another follows, false when `close` ended it.
+    #[inline]
     fn comma_or(&mut self, close: u8) -> Result<bool, JsonError> {
         match self.peek() {
             Some(b',') => {
@@ -436,16 +450,19 @@ impl<'a> Reader<'a> {
         }
     }
 
+    #[inline]
     fn peek(&self) -> Option<u8> {
         self.bytes.get(self.at).copied()
     }
 
+    #[inline]
     fn skip_space(&mut self) {
         while matches!(self.peek(), Some(b' ' | b'\t' | b'\n' | b'\r')) {
             self.at += 1;
         }
     }
 
+    #[inline]
     fn slice(&self, start: usize, end: usize) -> &'a str {
         // Both ends stand at an ASCII character, so the slice exists.
         self.text.get(start..end).unwrap_or_default()

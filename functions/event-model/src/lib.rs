@@ -14,9 +14,11 @@ mod json;
 pub mod limits;
 mod line;
 mod schema;
+mod write;
 
 pub use batch::Events;
 pub use event::{Event, FIELDS};
 pub use issue::{Bound, Issue, Loc, Reason, Rejection, Undecodable};
 pub use line::{LineError, Record, Row, is_request_id};
 pub use schema::NormalisedEvent;
+pub use write::Stamp;

@@ -4,28 +4,30 @@
 //! line feed. The same record always gives the same bytes, so a hash of lines says whether two deliveries hold the same
 //! events.
 
+use std::borrow::Cow;
+
 use jiff::Timestamp;
 use uuid::Uuid;
 use uuid::fmt::Hyphenated;
 
-use crate::calendar;
 use crate::coerce;
 use crate::event::Event;
 use crate::json::{self, JsonError, Raw, Top};
 use crate::limits::{MAX_LINE_BYTES, MAX_REQUEST_ID_BYTES};
+use crate::write::{LINE_START, Stamp};
 
 /// One accepted event: what Firehose carries.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Record {
+pub struct Record<'a> {
     /// Identifies the event: rows with the same id are one event.
     pub event_id: Uuid,
     /// When `events` accepted it; milliseconds, anything finer is dropped when it is written.
     pub received_at: Timestamp,
     /// Of the request that carried it: the invocation's id; empty where it is not known, as in lines of older versions.
     /// [`is_request_id`] holds.
-    pub request_id: String,
+    pub request_id: Cow<'a, str>,
     /// What the client posted.
-    pub event: Event,
+    pub event: Event<'a>,
 }
 
 /// Whether a text is a request id as it may travel and be stored: at most [`MAX_REQUEST_ID_BYTES`] hexadecimal digits and `-`,
@@ -64,8 +66,8 @@ pub struct Row {
     pub request_id: String,
 }
 
-impl From<Record> for Row {
-    fn from(record: Record) -> Row {
+impl From<Record<'_>> for Row {
+    fn from(record: Record<'_>) -> Row {
         let Record {
             event_id,
             received_at,
@@ -74,17 +76,21 @@ impl From<Record> for Row {
         } = record;
         Row {
             dt: event.dt,
-            name: event.name,
+            name: event.name.into_owned(),
             user_id: event.user_id,
-            url: event.url,
-            obj: event.obj,
-            obj_id: event.obj_id,
+            url: event.url.into_owned(),
+            obj: event.obj.into_owned(),
+            obj_id: event.obj_id.into_owned(),
             product_id: event.product_id,
             amount: event.amount,
-            exp: event.exp,
+            exp: event
+                .exp
+                .into_iter()
+                .map(|(key, value)| (key.into_owned(), value.into_owned()))
+                .collect(),
             event_id,
             received_at: received_at.as_millisecond(),
-            request_id,
+            request_id: request_id.into_owned(),
         }
     }
 }
@@ -96,17 +102,21 @@ impl Row {
             event_id: self.event_id,
             // Out of range only for a row that was made by hand.
             received_at: Timestamp::from_millisecond(self.received_at).unwrap_or_default(),
-            request_id: self.request_id.clone(),
+            request_id: Cow::Borrowed(&self.request_id),
             event: Event {
                 dt: self.dt,
-                name: self.name.clone(),
+                name: Cow::Borrowed(&self.name),
                 user_id: self.user_id,
-                url: self.url.clone(),
-                obj: self.obj.clone(),
-                obj_id: self.obj_id.clone(),
+                url: Cow::Borrowed(&self.url),
+                obj: Cow::Borrowed(&self.obj),
+                obj_id: Cow::Borrowed(&self.obj_id),
                 product_id: self.product_id,
                 amount: self.amount,
-                exp: self.exp.clone(),
+                exp: self
+                    .exp
+                    .iter()
+                    .map(|(key, value)| (Cow::from(key), Cow::from(value)))
+                    .collect(),
                 event_id: None,
             },
         };
@@ -184,9 +194,6 @@ impl LineError {
     }
 }
 
-/// How a line begins: its id follows.
-const LINE_START: &[u8] = b"{\"event_id\":\"";
-
 /// The fields of a line, in the order in which they are written. The last may be missing.
 const LINE_FIELDS: [&str; 12] = [
     "event_id",
@@ -203,62 +210,22 @@ const LINE_FIELDS: [&str; 12] = [
     "request_id",
 ];
 
-impl Record {
+impl<'a> Record<'a> {
     /// Appends the line, line feed included.
     pub fn write_line(&self, out: &mut Vec<u8>) {
-        let event = &self.event;
-        out.extend_from_slice(LINE_START);
-        let mut id = Uuid::encode_buffer();
-        out.extend_from_slice(self.event_id.as_hyphenated().encode_lower(&mut id).as_bytes());
-        out.extend_from_slice(b"\",\"received_at\":\"");
-        let millisecond = self.received_at.as_millisecond();
-        calendar::write_seconds(out, millisecond.div_euclid(1000));
-        out.push(b'.');
-        calendar::write_digits(out, millisecond.rem_euclid(1000), 3);
-        out.extend_from_slice(b"Z\",\"dt\":\"");
-        write_dt(out, event.dt);
-        out.extend_from_slice(b"\",\"name\":");
-        write_json(out, &event.name);
-        out.extend_from_slice(b",\"user_id\":");
-        write_json(out, &event.user_id);
-        out.extend_from_slice(b",\"url\":");
-        write_json(out, &event.url);
-        out.extend_from_slice(b",\"obj\":");
-        write_json(out, &event.obj);
-        out.extend_from_slice(b",\"obj_id\":");
-        write_json(out, &event.obj_id);
-        out.extend_from_slice(b",\"product_id\":");
-        write_json(out, &event.product_id);
-        out.extend_from_slice(b",\"amount\":");
-        write_json(out, &event.amount);
-        out.extend_from_slice(b",\"exp\":{");
-        for (at, (key, value)) in event.exp.iter().enumerate() {
-            if at > 0 {
-                out.push(b',');
-            }
-            write_json(out, key);
-            out.push(b':');
-            write_json(out, value);
-        }
-        out.push(b'}');
-        // A line without it is the line that older versions wrote.
-        if !self.request_id.is_empty() {
-            out.extend_from_slice(b",\"request_id\":");
-            write_json(out, &self.request_id);
-        }
-        out.extend_from_slice(b"}\n");
+        Stamp::new(self.received_at, &self.request_id).write_line(self.event_id, &self.event, out);
     }
 
     /// The id of a line's event, from its beginning alone: for counting lines without reading them. `None` for a line that
     /// does not begin as [`Record::write_line`] begins one.
     pub fn event_id_at_start(line: &[u8]) -> Option<Uuid> {
-        let id = line.strip_prefix(LINE_START)?.get(..Hyphenated::LENGTH)?;
+        let id = line.strip_prefix(LINE_START.as_bytes())?.get(..Hyphenated::LENGTH)?;
         Uuid::try_parse_ascii(id).ok()
     }
 
     /// Reads a line back, its line feed optional. Types are strict, nothing is coerced: what [`Record::write_line`] did not
     /// write is an error. Unknown fields are ignored, so that a newer writer and an older reader get on.
-    pub fn from_line(line: &[u8]) -> Result<Record, LineError> {
+    pub fn from_line(line: &'a [u8]) -> Result<Record<'a>, LineError> {
         if line.len() > MAX_LINE_BYTES {
             return Err(LineError::TooLong);
         }
@@ -295,22 +262,10 @@ impl Record {
             },
             request_id: match request_id {
                 Some(_) => field(11, request_id, "at most 36 hexadecimal digits and -", request_id_of)?,
-                None => String::new(),
+                None => Cow::Borrowed(""),
             },
         })
     }
-}
-
-/// Appends `YYYY-MM-DDTHH:MM:SSZ`.
-pub(crate) fn write_dt(out: &mut Vec<u8>, dt: u32) {
-    calendar::write_seconds(out, i64::from(dt));
-    out.push(b'Z');
-}
-
-/// Appends a value as JSON. Writing a string or a number to memory cannot fail.
-fn write_json<T: serde::Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) {
-    let written = serde_json::to_writer(out, value);
-    debug_assert!(written.is_ok());
 }
 
 fn read(text: &str) -> Result<[Option<Raw<'_>>; LINE_FIELDS.len()], LineError> {
@@ -342,11 +297,11 @@ fn field<'a, T>(
     read(value).ok_or(LineError::Invalid { field, expected })
 }
 
-fn text_of(value: Raw<'_>) -> Option<String> {
+fn text_of(value: Raw<'_>) -> Option<Cow<'_, str>> {
     coerce::string(value).ok()
 }
 
-fn request_id_of(value: Raw<'_>) -> Option<String> {
+fn request_id_of(value: Raw<'_>) -> Option<Cow<'_, str>> {
     text_of(value).filter(|text| is_request_id(text))
 }
 
@@ -371,12 +326,12 @@ fn amount_of(value: Raw<'_>) -> Option<f64> {
     }
 }
 
-fn pairs_of(value: Raw<'_>) -> Option<Vec<(String, String)>> {
+fn pairs_of(value: Raw<'_>) -> Option<Vec<(Cow<'_, str>, Cow<'_, str>)>> {
     match value {
         Raw::Object(_) => coerce::pairs(value)
             .ok()?
             .into_iter()
-            .map(|(key, value)| Some((key.into_owned(), text_of(value)?)))
+            .map(|(key, value)| Some((key, text_of(value)?)))
             .collect(),
         _ => None,
     }

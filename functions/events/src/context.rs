@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use crate::error::Error;
 use crate::firehose::{Firehose, FirehoseConfig};
+use crate::ids::Ids;
 
 /// What pages may use, as a preflight is answered.
 pub const CORS_METHODS: &str = "POST";
@@ -50,7 +51,7 @@ pub struct Context {
     /// The current instant.
     pub now: fn() -> Timestamp,
     /// An id for an event that has none: a UUIDv7, so that ids follow time.
-    pub new_id: fn() -> Uuid,
+    pub new_id: fn(&mut Ids) -> Uuid,
 }
 
 impl Context {
@@ -61,7 +62,7 @@ impl Context {
             write_keys: config.write_keys,
             cors: config.cors,
             now: edge::clock::now,
-            new_id: Uuid::now_v7,
+            new_id: Ids::next_id,
         }
     }
 }

@@ -6,6 +6,7 @@ use http::{Method, StatusCode};
 use crate::answer::{Accepted, Validated};
 use crate::context::Context;
 use crate::error::{Error, Unstored};
+use crate::ids::Ids;
 use crate::intake::{self, Intake, Keep};
 
 /// Answers one request: `POST /events` stores events, `POST /events/validate` only says what it would do, and counts none.
@@ -23,7 +24,9 @@ pub async fn handle(context: &Context, request: Request, record: &mut Record) ->
     context.write_keys.check(&request)?;
     let now = (context.now)();
     let mut rejected = Rejected::default();
-    let read = intake::read(&request, keep, now, context.new_id, record.request_id(), &mut rejected);
+    let mut ids = Ids::new(now);
+    let new_id = || (context.new_id)(&mut ids);
+    let read = intake::read(&request, keep, now, new_id, record.request_id(), &mut rejected);
     // Of what could not be read to its end, nobody knows how many events it holds.
     let events_are_known = matches!(&read, Ok(_) | Err(Error::Invalid(_) | Error::EventTooLarge));
     if keep == Keep::Lines && events_are_known {

@@ -50,7 +50,7 @@ impl IdempotencyKey {
     }
 
     /// The id of the event at that place of the request.
-    pub fn event_id(&self, index: usize, event: &Event) -> Uuid {
+    pub fn event_id(&self, index: usize, event: &Event<'_>) -> Uuid {
         // A NUL is in no key, so no two of these run together alike.
         let mut name = self.0.clone();
         name.push(0);
@@ -135,21 +135,21 @@ mod tests {
 
     #[test]
     fn an_id_is_of_its_key_its_place_and_its_event() {
-        let event = |user: u32, name: &str| {
+        let id = |key: &IdempotencyKey, place: usize, user: u32, name: &str| {
             let json = format!(r#"{{"user_id":{user},"name":{name:?},"dt":0,"url":"http://a/","obj":""}}"#);
-            Event::from_json(json.as_bytes()).unwrap()
+            key.event_id(place, &Event::from_json(json.as_bytes()).unwrap())
         };
         let (one, other) = (of(&["1"]).unwrap().unwrap(), of(&["2"]).unwrap().unwrap());
         let ids = [
-            one.event_id(0, &event(1, "view")),
-            one.event_id(1, &event(1, "view")),
-            one.event_id(0, &event(2, "view")),
-            other.event_id(0, &event(1, "view")),
+            id(&one, 0, 1, "view"),
+            id(&one, 1, 1, "view"),
+            id(&one, 0, 2, "view"),
+            id(&other, 0, 1, "view"),
         ];
         let distinct: std::collections::BTreeSet<_> = ids.iter().collect();
         assert_eq!(distinct.len(), ids.len());
         // Pinned: a client may retry over an update of this service.
         assert_eq!(ids[0].to_string(), "8c784a1e-1da3-51c6-a7e7-13df61cd70fe");
-        assert_eq!(of(&["\"1\""]).unwrap().unwrap().event_id(0, &event(1, "view")), ids[0]);
+        assert_eq!(id(&of(&["\"1\""]).unwrap().unwrap(), 0, 1, "view"), ids[0]);
     }
 }

@@ -1,7 +1,7 @@
 //! From a body to lines that are ready for the stream, and verdicts on what cannot be one.
 
 use edge::{Rejected, Request, body};
-use event_model::{Event, Issue, Reason, Record, Rejection, is_request_id};
+use event_model::{Event, Issue, Reason, Rejection, Stamp, is_request_id};
 use jiff::Timestamp;
 use serde_json::value::RawValue;
 use uuid::Uuid;
@@ -20,9 +20,9 @@ const MAX_SHOWN_BYTES: usize = 3 * 1024 * 1024;
 
 /// A request's events, sorted into good and bad. At least one is good.
 #[derive(Debug)]
-pub(crate) struct Intake {
+pub struct Intake {
     /// The lines of the good events.
-    pub(crate) records: Vec<Packed>,
+    pub records: Vec<Packed>,
     /// For each line, the place of its event in the request.
     pub(crate) places: Vec<usize>,
     /// What is wrong with the others.
@@ -40,7 +40,7 @@ pub(crate) struct Shown {
 
 /// Whether the normalised events are kept beside their lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Keep {
+pub enum Keep {
     /// Only the lines.
     Lines,
     /// The events too, to be shown.
@@ -49,11 +49,11 @@ pub(crate) enum Keep {
 
 /// Reads the events of a request, and counts the wrong ones in `rejected`. An error means that none of them is to be stored. Their lines
 /// carry the request's id, if it is one that can travel.
-pub(crate) fn read(
+pub fn read(
     request: &Request,
     keep: Keep,
     now: Timestamp,
-    new_id: impl Fn() -> Uuid,
+    mut new_id: impl FnMut() -> Uuid,
     request_id: &str,
     rejected: &mut Rejected,
 ) -> Result<Intake, Error> {
@@ -66,25 +66,20 @@ pub(crate) fn read(
     let body = body::decode(headers, request.body(), MAX_INFLATED_BYTES)?;
     let mut events = media.events(&body)?;
     let is_batch = events.is_batch();
-    let mut packer = Packer::default();
+    let mut packer = Packer::for_body(body.len());
     let (mut places, mut verdicts, mut shown) = (Vec::new(), Verdicts::default(), Shown::default());
-    let request_id = if is_request_id(request_id) { request_id } else { "" };
+    let stamp = Stamp::new(now, if is_request_id(request_id) { request_id } else { "" });
     let mut place = 0;
     while let Some(event) = events.next_event().inspect_err(|refusal| whole(refusal, rejected))? {
         let bad = match event {
             Ok(event) => {
                 let given = event.event_id().or_else(|| Some(key.as_ref()?.event_id(place, &event)));
-                let record = Record {
-                    event_id: given.unwrap_or_else(&new_id),
-                    received_at: now,
-                    request_id: request_id.to_owned(),
-                    event,
-                };
-                match packer.push(|line| record.write_line(line)) {
+                let event_id = given.unwrap_or_else(&mut new_id);
+                match packer.push(|line| stamp.write_line(event_id, &event, line)) {
                     Ok(()) => {
                         places.push(place);
                         if keep == Keep::Shown {
-                            shown.add(record.event, given);
+                            shown.add(event, given);
                         }
                         None
                     }
@@ -133,7 +128,7 @@ fn whole(refusal: &Rejection, rejected: &mut Rejected) {
 }
 
 impl Shown {
-    fn add(&mut self, event: Event, id: Option<Uuid>) {
+    fn add(&mut self, event: Event<'_>, id: Option<Uuid>) {
         if self.bytes >= MAX_SHOWN_BYTES {
             return;
         }

@@ -7,6 +7,7 @@ pub mod error;
 pub mod firehose;
 mod handler;
 pub mod idempotency;
+pub mod ids;
 pub mod intake;
 pub mod media;
 pub mod pack;

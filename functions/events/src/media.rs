@@ -21,7 +21,7 @@ impl Media {
     /// for leave (a preflight). `None`: not one that is read.
     pub fn of(headers: &HeaderMap) -> Option<Media> {
         let essence = body::media_type(headers)?;
-        match essence.as_str() {
+        match &*essence {
             "" | "application/json" | "text/plain" => Some(Media::Json),
             "application/x-ndjson" | "application/ndjson" | "application/jsonl" => Some(Media::Ndjson),
             other if other.starts_with("application/") && other.ends_with("+json") => Some(Media::Json),

@@ -20,7 +20,7 @@ pub const MAX_CALL_BYTES: usize = 4 * 1024 * 1024;
 /// What the JSON around a record takes in a call: `{"Data":"…"},`.
 const RECORD_OVERHEAD_BYTES: usize = 12;
 
-/// What is set aside for the first line of a record: one event of the usual size.
+/// What is set aside beyond what a body asks for: what the line of one event has more than the event.
 const FIRST_LINE_BYTES: usize = 512;
 
 /// One Firehose record: whole lines.
@@ -41,55 +41,72 @@ pub struct TooLong {
 }
 
 /// Packs lines, in order, into as few records as that allows.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Packer {
-    records: Vec<Packed>,
+    /// Those that are full.
+    full: Vec<Packed>,
+    /// The one that is filled; without lines when there are none yet.
+    last: Packed,
+    /// What is set aside for each record.
+    room: usize,
 }
 
 impl Packer {
-    /// Appends the line that `write` appends. A line that is too long leaves no trace.
-    pub fn push(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Result<(), TooLong> {
-        let next = self.lines();
-        let record = match self.records.pop() {
-            Some(record) => record,
-            None => Packed {
-                data: Vec::with_capacity(FIRST_LINE_BYTES),
+    /// For the events of a body of so many bytes.
+    pub fn for_body(bytes: usize) -> Packer {
+        // A line is longer than its event: it has an id, a time, and all of the fields.
+        let room = bytes.saturating_mul(2).min(MAX_RECORD_BYTES) + FIRST_LINE_BYTES;
+        Packer {
+            full: Vec::new(),
+            last: Packed {
+                data: Vec::with_capacity(room),
                 lines: 0..0,
             },
-        };
-        let Packed { mut data, lines } = record;
+            room,
+        }
+    }
+
+    /// Appends the line that `write` appends. A line that is too long leaves no trace.
+    pub fn push(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Result<(), TooLong> {
+        let Packed { data, lines } = &mut self.last;
         let start = data.len();
-        write(&mut data);
-        let bytes = data.len() - start;
-        let (fits, too_long) = (data.len() <= MAX_RECORD_BYTES, bytes > MAX_RECORD_BYTES);
-        if fits {
-            let lines = lines.start..next + 1;
-            self.records.push(Packed { data, lines });
-            return Ok(());
+        write(data);
+        if data.len() > MAX_RECORD_BYTES {
+            return self.begin(start);
         }
-        // The record was full: the line begins the next one.
-        let line = data.split_off(start);
-        if start > 0 {
-            self.records.push(Packed { data, lines });
-        }
-        if too_long {
+        lines.end += 1;
+        Ok(())
+    }
+
+    /// The last record is full: what stands in it from `start` on is a line that begins the next one.
+    #[cold]
+    fn begin(&mut self, start: usize) -> Result<(), TooLong> {
+        let bytes = self.last.data.len() - start;
+        if bytes > MAX_RECORD_BYTES {
+            self.last.data.truncate(start);
             return Err(TooLong { bytes });
         }
-        self.records.push(Packed {
-            data: line,
-            lines: next..next + 1,
-        });
+        let mut data = Vec::with_capacity(self.room.max(bytes));
+        data.extend_from_slice(self.last.data.get(start..).unwrap_or_default());
+        self.last.data.truncate(start);
+        let lines = self.lines()..self.lines() + 1;
+        self.full
+            .push(std::mem::replace(&mut self.last, Packed { data, lines }));
         Ok(())
     }
 
     /// How many lines there are.
     pub fn lines(&self) -> usize {
-        self.records.last().map_or(0, |record| record.lines.end)
+        self.last.lines.end
     }
 
     /// The records.
     pub fn finish(self) -> Vec<Packed> {
-        self.records
+        let Packer { mut full, last, .. } = self;
+        if !last.lines.is_empty() {
+            full.push(last);
+        }
+        full
     }
 }
 
@@ -120,7 +137,7 @@ mod tests {
     use super::*;
 
     fn pack<'a>(lines: impl IntoIterator<Item = &'a [u8]>) -> Result<Vec<Packed>, TooLong> {
-        let mut packer = Packer::default();
+        let mut packer = Packer::for_body(0);
         for line in lines {
             packer.push(|data| data.extend_from_slice(line))?;
         }
@@ -136,7 +153,7 @@ mod tests {
         let too_long = [&full[..], b"x"].concat();
         let bytes = MAX_RECORD_BYTES + 1;
         assert_eq!(pack([&too_long[..]]), Err(TooLong { bytes }));
-        let mut packer = Packer::default();
+        let mut packer = Packer::for_body(0);
         packer.push(|data| data.push(b'x')).unwrap();
         assert_eq!(
             packer.push(|data| data.extend_from_slice(&too_long)),

@@ -6,7 +6,7 @@ use event_model::{Event, Events, Issue, Reason, Rejection, Undecodable};
 use libfuzzer_sys::fuzz_target;
 use serde_json::value::RawValue;
 
-type Outcome = Result<Event, Vec<Issue>>;
+type Outcome<'a> = Result<Event<'a>, Vec<Issue>>;
 
 fuzz_target!(|body: &[u8]| {
     let (is_batch, read) = read(body);
@@ -21,7 +21,7 @@ fuzz_target!(|body: &[u8]| {
 });
 
 /// Every event of a body, and the rejection of the whole, if any.
-fn read(body: &[u8]) -> (bool, Result<Vec<Outcome>, Rejection>) {
+fn read(body: &[u8]) -> (bool, Result<Vec<Outcome<'_>>, Rejection>) {
     let mut events = match Events::from_json(body) {
         Ok(events) => events,
         Err(reason) => return (false, Err(Rejection::Undecodable(reason))),
@@ -54,7 +54,7 @@ fn read(body: &[u8]) -> (bool, Result<Vec<Outcome>, Rejection>) {
     (is_batch, read)
 }
 
-fn matches_its_elements(body: &[u8], read: &Result<Vec<Outcome>, Rejection>) {
+fn matches_its_elements(body: &[u8], read: &Result<Vec<Outcome<'_>>, Rejection>) {
     let text = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
     let Ok(elements) = serde_json::from_slice::<Vec<&RawValue>>(text) else {
         return;
@@ -85,7 +85,7 @@ fn matches_its_elements(body: &[u8], read: &Result<Vec<Outcome>, Rejection>) {
     }
 }
 
-fn matches_the_single_event(body: &[u8], read: &Result<Vec<Outcome>, Rejection>) {
+fn matches_the_single_event(body: &[u8], read: &Result<Vec<Outcome<'_>>, Rejection>) {
     match (Event::from_json(body), read) {
         (Err(Rejection::Undecodable(left)), Err(Rejection::Undecodable(right))) => assert_eq!(left, *right),
         (single, Ok(outcomes)) => {
@@ -97,7 +97,7 @@ fn matches_the_single_event(body: &[u8], read: &Result<Vec<Outcome>, Rejection>)
 }
 
 /// Two copies in an array are two events, each as it was alone.
-fn the_same_in_an_array(body: &[u8], read: &Result<Vec<Outcome>, Rejection>) {
+fn the_same_in_an_array(body: &[u8], read: &Result<Vec<Outcome<'_>>, Rejection>) {
     let Ok([outcome]) = read.as_deref() else { return };
     if matches!(outcome, Err(issues) if matches!(issues[0].reason, Reason::JsonInvalid { .. })) || body.is_empty() {
         return;
@@ -114,11 +114,11 @@ fn the_same_in_an_array(body: &[u8], read: &Result<Vec<Outcome>, Rejection>) {
     }
 }
 
-fn alone(element: &[u8]) -> Outcome {
+fn alone(element: &[u8]) -> Outcome<'_> {
     issues_of(Event::from_json(element))
 }
 
-fn issues_of(single: Result<Event, Rejection>) -> Outcome {
+fn issues_of(single: Result<Event<'_>, Rejection>) -> Outcome<'_> {
     single.map_err(|rejection| match rejection {
         Rejection::Invalid(issues) => issues,
         Rejection::Undecodable(reason) => panic!("{reason} alone, but readable in its place"),

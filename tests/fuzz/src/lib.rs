@@ -16,6 +16,9 @@ pub fn check_event(event: &Event) {
         event.url().starts_with("http://") || event.url().starts_with("https://"),
         "{event:?}"
     );
+    // Also one that was told to be normalised without parsing it.
+    let parsed = url::Url::parse(event.url()).map(String::from);
+    assert_eq!(parsed.as_deref(), Ok(event.url()));
     for (at, (key, _)) in event.exp().iter().enumerate() {
         assert!(
             event.exp().iter().skip(at + 1).all(|(other, _)| other != key),
@@ -37,7 +40,7 @@ pub fn check_event(event: &Event) {
     let record = Record {
         event_id: event.event_id().unwrap_or(Uuid::max()),
         received_at: Timestamp::from_millisecond(1_715_941_231_007).expect("a time of this age"),
-        request_id: "8f5e0c7a-3f1d-4e57-9f0a-5b8a4c1d2e3f".to_owned(),
+        request_id: "8f5e0c7a-3f1d-4e57-9f0a-5b8a4c1d2e3f".into(),
         event: event.clone(),
     };
     check_record(&record);

@@ -71,7 +71,54 @@ fn from_float(number: f64) -> Result<i64, &'static str> {
     from_number(number.floor() as i64, microseconds as i64)
 }
 
+/// `YYYY-MM-DDTHH:MM:SSZ`, as most write it; `None` for another form and for what is wrong.
+fn usual(text: &[u8]) -> Option<i64> {
+    let text: &[u8; 20] = text.try_into().ok()?;
+    let [
+        _,
+        _,
+        _,
+        _,
+        b'-',
+        _,
+        _,
+        b'-',
+        _,
+        _,
+        b'T',
+        _,
+        _,
+        b':',
+        _,
+        _,
+        b':',
+        _,
+        _,
+        b'Z',
+    ] = text
+    else {
+        return None;
+    };
+    // What is no digit becomes a number that is none of two digits.
+    let mut wrong = false;
+    let mut two = |at: usize| {
+        let (tens, ones) = (text[at].wrapping_sub(b'0'), text[at + 1].wrapping_sub(b'0'));
+        wrong |= tens > 9 || ones > 9;
+        i64::from(tens) * 10 + i64::from(ones)
+    };
+    let (century, year_of_century, month, day) = (two(0), two(2), two(5), two(8));
+    let (hour, minute, second) = (two(11), two(14), two(17));
+    let year = century * 100 + year_of_century;
+    let is_date = year > 0 && (1..=12).contains(&month) && day >= 1 && day <= calendar::days_in_month(year, month);
+    let is_time = hour < 24 && minute < 60 && second < 60;
+    (!wrong && is_date && is_time)
+        .then(|| calendar::days_from_civil(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second)
+}
+
 fn from_text(text: &[u8]) -> Result<i64, Reason> {
+    if let Some(seconds) = usual(text) {
+        return Ok(seconds);
+    }
     if let Some(seconds) = iso(text) {
         if text.starts_with(b"0000") {
             return Err(Reason::DatetimeParsing { error: YEAR_ZERO });
@@ -238,6 +285,49 @@ mod tests {
         ] {
             let value = Reader::new(text).value(0).unwrap();
             assert_eq!(datetime(value).ok(), expected, "{text}");
+        }
+    }
+
+    /// The short way says what the long way says, or nothing.
+    #[track_caller]
+    fn check_usual(text: &[u8]) {
+        if let Some(seconds) = usual(text) {
+            assert_eq!(
+                (iso(text), text.starts_with(b"0000")),
+                (Some(seconds), false),
+                "{text:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn every_byte_of_the_usual_form() {
+        for good in [
+            "2024-05-17T10:20:30Z",
+            "2000-02-29T23:59:59Z",
+            "1970-01-01T00:00:00Z",
+            "9999-12-31T09:09:09Z",
+        ] {
+            assert!(usual(good.as_bytes()).is_some());
+            for at in 0..good.len() {
+                for byte in 0..=255 {
+                    let mut text = good.as_bytes().to_vec();
+                    text[at] = byte;
+                    check_usual(&text);
+                    text.truncate(at);
+                    check_usual(&text);
+                }
+            }
+        }
+        assert_eq!(usual(b"1900-02-29T00:00:00Z"), None);
+        assert_eq!(usual(b"0000-01-01T00:00:00Z"), None);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn usual_forms(text in "[0-9]{4}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-6][0-9]:[0-6][0-9]Z") {
+            check_usual(text.as_bytes());
+            proptest::prop_assert_eq!(usual(text.as_bytes()).is_some(), iso(text.as_bytes()).is_some() && !text.starts_with("0000"));
         }
     }
 

@@ -254,7 +254,8 @@ fn dt_becomes_an_instant() {
         // As there: the fraction's distance from zero is added to the floor.
         ("-0.9999999", 0),
     ] {
-        let event = Event::from_json(with("dt", value).as_bytes()).unwrap();
+        let body = with("dt", value);
+        let event = Event::from_json(body.as_bytes()).unwrap();
         assert_eq!(event.dt(), expected, "{value}");
     }
 }
@@ -305,14 +306,12 @@ fn an_answer_stays_small() {
 fn a_repeated_key_counts_once() {
     let body = with("exp", r#"{"a": 1, "b": "x", "a": "y"}"#);
     let event = Event::from_json(body.as_bytes()).unwrap();
-    assert_eq!(
-        event.exp(),
-        [("a".to_owned(), "y".to_owned()), ("b".to_owned(), "x".to_owned())]
-    );
+    assert_eq!(event.exp(), [("a".into(), "y".into()), ("b".into(), "x".into())]);
     let many: Vec<String> = (0..100).map(|at| format!("\"k{}\":\"{at}\"", at % 40)).collect();
-    let event = Event::from_json(with("exp", &format!("{{{}}}", many.join(","))).as_bytes()).unwrap();
+    let body = with("exp", &format!("{{{}}}", many.join(",")));
+    let event = Event::from_json(body.as_bytes()).unwrap();
     assert_eq!(event.exp().len(), 40);
-    assert_eq!(event.exp()[0], ("k0".to_owned(), "80".to_owned()));
+    assert_eq!(event.exp()[0], ("k0".into(), "80".into()));
 }
 
 /// The JSON Schema is part of the contract: a change shows as a change of this file.
@@ -335,7 +334,8 @@ fn schema_is_the_published_one() {
         "UPDATE_SNAPSHOTS=1 rewrites it"
     );
     let example = schema.get("examples").and_then(|examples| examples.get(0)).unwrap();
-    let event = Event::from_json(example.to_string().as_bytes()).unwrap();
+    let body = example.to_string();
+    let event = Event::from_json(body.as_bytes()).unwrap();
     assert_eq!(&serde_json::to_value(&event).unwrap(), example);
 }
 
@@ -362,12 +362,14 @@ proptest! {
             "dt": f64::from(dt).min(2e10), "name": name, "user_id": user_id.to_string(), "url": "https://a/b c",
             "obj": name, "obj_id": name, "amount": amount, "exp": exp
         });
-        let event = Event::from_json(body.to_string().as_bytes()).unwrap();
+        let body = body.to_string();
+        let event = Event::from_json(body.as_bytes()).unwrap();
         prop_assert_eq!(event.name(), &name);
         prop_assert_eq!(event.user_id(), user_id);
         prop_assert_eq!(event.amount(), amount);
         prop_assert_eq!(event.exp().len(), exp.len());
-        let again = Event::from_json(serde_json::to_string(&event).unwrap().as_bytes()).unwrap();
+        let normalised = serde_json::to_string(&event).unwrap();
+        let again = Event::from_json(normalised.as_bytes()).unwrap();
         prop_assert_eq!(again, event);
     }
 }

@@ -169,3 +169,25 @@ proptest! {
         }
     }
 }
+
+proptest! {
+    /// Keys in any order, twice, escaped, or with space about them are found as a reader finds them that tries none first.
+    #[test]
+    fn fields_are_found_in_any_order(members in prop::collection::vec(
+        (prop::sample::select(vec!["a", "ab", "b", "c", "d", "e", "f", "", "x", "abc"]), 0..1000_u32, 0..4_u8), 0..12)
+    ) {
+        const NAMES: [&str; 7] = ["a", "ab", "b", "c", "d", "e", "f"];
+        let written = members.iter().map(|(key, value, form)| match form {
+            0 => format!("\"{key}\" :{value}"),
+            1 => format!(" \"{}\":\n{value} ", key.replace('a', "\\u0061")),
+            _ => format!("\"{key}\":{value}"),
+        });
+        let object = format!("{{{}}}", written.collect::<Vec<_>>().join(","));
+        let Top::Object { values, span } = read(&object, &NAMES).unwrap() else { panic!("an object") };
+        prop_assert_eq!(span, &object);
+        for (name, value) in NAMES.iter().zip(values) {
+            let last = members.iter().rev().find(|(key, ..)| key == name).map(|(_, value, _)| value.to_string());
+            prop_assert_eq!(value, last.as_deref().map(Raw::Int), "{} in {}", name, object);
+        }
+    }
+}

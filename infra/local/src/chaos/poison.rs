@@ -61,7 +61,7 @@ fn good(random: &mut ChaCha8Rng, id: Uuid) -> Vec<u8> {
         let record = Record {
             event_id: id,
             received_at: jiff::Timestamp::UNIX_EPOCH,
-            request_id: String::new(),
+            request_id: "".into(),
             event,
         };
         record.write_line(&mut line);

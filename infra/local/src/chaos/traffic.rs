@@ -186,7 +186,8 @@ mod tests {
             let events = body.as_array().cloned().unwrap_or_else(|| vec![body.clone()]);
             assert_eq!(events.len(), parcel.items.len());
             for (event, item) in events.iter().zip(&parcel.items) {
-                let read = event_model::Event::from_json(event.to_string().as_bytes());
+                let body = event.to_string();
+                let read = event_model::Event::from_json(body.as_bytes());
                 assert_eq!(read.is_ok(), item.valid, "{event}");
                 assert_eq!(event["obj_id"], item.id.to_string());
             }

@@ -76,7 +76,8 @@ pub(super) fn accepted() -> Value {
 /// The answers of `POST /events/validate`, by the names of the requests.
 pub(super) fn validated() -> Value {
     let normalised = |event: &Value| {
-        let event = Event::from_json(event.to_string().as_bytes()).ok()?;
+        let body = event.to_string();
+        let event = Event::from_json(body.as_bytes()).ok()?;
         let text = serde_json::to_string(&event).ok()?;
         RawValue::from_string(text).ok()
     };

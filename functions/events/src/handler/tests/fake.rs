@@ -70,7 +70,7 @@ impl Fake {
         };
         let context = Context {
             now: || "2024-05-17T10:20:31.5Z".parse().unwrap(),
-            new_id: || uuid::Uuid::from_u128(7),
+            new_id: |_| uuid::Uuid::from_u128(7),
             ..Context::new(Config::from_lookup(&lookup).unwrap())
         };
         Fake { seen, context }

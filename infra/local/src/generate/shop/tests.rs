@@ -275,7 +275,7 @@ proptest! {
             let received_at = event.dt + delay;
             let read = event_model::Event::from_json(&body).unwrap();
             prop_assert_eq!(read.event_id(), Some(event.event_id));
-            let record = event_model::Record { event_id: event.event_id, received_at, request_id: String::new(), event: read };
+            let record = event_model::Record { event_id: event.event_id, received_at, request_id: "".into(), event: read };
             // Posting and inserting store the same row.
             prop_assert_eq!(event.clone().into_row(delay), Row::from(record));
         }
