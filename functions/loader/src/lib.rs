@@ -18,4 +18,4 @@ pub use context::{Config, Context};
 pub use delivery::{Lines, MAX_RECORDS};
 pub use error::{Error, MAX_INFLATED_BYTES};
 pub use handler::handle;
-pub use store::{Stored, store};
+pub use store::{Stored, blocks, store};

@@ -5,7 +5,9 @@ use std::time::Duration;
 use clickhouse::Client;
 use edge::clickhouse::{WarehouseError, within_all};
 
-use crate::delivery::Lines;
+use crate::delivery::{Delivery, Lines};
+use crate::error::Error;
+use crate::insert::{Group, Rejected};
 use crate::{insert, quarantine};
 
 /// What became of a delivery's lines.
@@ -15,6 +17,13 @@ pub struct Stored {
     pub rows: usize,
     /// Lines that are in quarantine now, or were before.
     pub quarantined: usize,
+}
+
+/// What the body of a delivery is to ClickHouse: its rows as blocks, and the lines that cannot be rows. All that [`store`] does
+/// before it sends.
+pub fn blocks(body: &[u8]) -> Result<(Vec<Group>, Vec<Rejected>), Error> {
+    let lines = Delivery::parse(body)?.lines();
+    Ok((insert::groups(lines.rows), lines.rejected))
 }
 
 /// Stores each line, all of it within `limit`. Storing the same lines again changes nothing. An error means that some may not
