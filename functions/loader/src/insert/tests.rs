@@ -172,6 +172,47 @@ fn tokens_stay() {
     }
 }
 
+/// The lines of the benches.
+#[path = "../../benches/sample/mod.rs"]
+mod sample;
+
+/// Of many rows, whose order is decided by each column of the sorting key and by what comes after it: tokens and blocks byte by byte.
+#[test]
+fn blocks_stay() {
+    let mut lines = sample::lines(200, &["2024-05-17", "2024-03-31", "2024-04-01"]);
+    let first = lines[0].clone();
+    for (from, to) in [
+        ("\"name\":\"", "\"name\":\"\\u00e9\\n"),
+        ("\"name\":\"", "\"name\":\"\u{1f600}"),
+        ("\"obj\":\"", "\"obj\":\"a\\u0000"),
+        ("\"obj\":\"", "\"obj\":\"a"),
+        ("\"obj_id\":\"", "\"obj_id\":\"\\\""),
+        ("\"event_id\":\"0", "\"event_id\":\"f"),
+        ("17T10:", "18T10:"),
+        ("\"user_id\":", "\"user_id\":1"),
+        ("\"product_id\":", "\"product_id\":1"),
+        ("\"amount\":", "\"amount\":1"),
+        ("https://", "http://"),
+        ("\"exp\":{\"cart_style\"", "\"exp\":{\"a\":\"\",\"cart_style\""),
+        ("\"request_id\":\"", "\"request_id\":\"\"}\n#"),
+    ] {
+        let other = first.replacen(from, to, 1);
+        assert_ne!(other, first, "{from}");
+        lines.push(other.split('#').next().unwrap_or_default().to_owned());
+    }
+    let found: Vec<_> = groups(lines.iter().map(|line| Record::from_line(line.trim_end().as_bytes()).unwrap().into()).collect())
+        .into_iter()
+        .map(|group| (group.month, group.rows, group.token, token("block", &[&group.block])))
+        .collect();
+    let expected: [(u32, usize, &str, &str); 3] = [
+        (202_403, 67, "weir-events-407d516752ad42e3cc1d1b31ded26666", "weir-block-387064dcadecf84986bddb27c320df1e"),
+        (202_404, 66, "weir-events-7bbe280103b53dd88e00bc566192547b", "weir-block-977e1861d4d10af67e8ddb9c2b1c3bf6"),
+        (202_405, 80, "weir-events-2531e897c2b2ad0316ed8b34120c753c", "weir-block-6db56940f9ce8b06326c8b428265f3b1"),
+    ];
+    let expected = expected.map(|(month, rows, token, block)| (month, rows, token.to_owned(), block.to_owned()));
+    assert_eq!(found, expected);
+}
+
 /// A server may answer before it has read what it was sent, and then read no further, or close. What it says decides
 /// whether a row is at fault, so it must be heard.
 #[tokio::test]
