@@ -51,7 +51,10 @@ fn line(number: u64, day: &str) -> String {
             "\"user_id\":{},\"url\":\"https://shop.example/{}/{}{}\",\"obj\":\"{}\",\"obj_id\":\"{}\",\"product_id\":{},",
             "\"amount\":{},\"exp\":{},\"request_id\":\"{}\"}}\n"
         ),
-        uuid(received_ms << 16 | 0x7000 | below(1 << 12), 0x8000_0000_0000_0000 | below(1 << 62)),
+        uuid(
+            received_ms << 16 | 0x7000 | below(1 << 12),
+            0x8000_0000_0000_0000 | below(1 << 62)
+        ),
         received_ms / 60_000 % 60,
         received_ms / 1000 % 60,
         received_ms % 1000,
@@ -68,7 +71,10 @@ fn line(number: u64, day: &str) -> String {
         below(50_000),
         amount,
         exp,
-        uuid(of_request(u64::MAX) & !0xf000 | 0x4000, 0x8000_0000_0000_0000 | of_request(1 << 62)),
+        uuid(
+            of_request(u64::MAX) & !0xf000 | 0x4000,
+            0x8000_0000_0000_0000 | of_request(1 << 62)
+        ),
     )
 }
 
