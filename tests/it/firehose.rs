@@ -1,6 +1,7 @@
 //! `weir firehose` with the real SDK in front and an HTTP endpoint behind.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use aws_credential_types::Credentials;
@@ -10,6 +11,7 @@ use aws_sdk_firehose::primitives::Blob;
 use aws_sdk_firehose::types::Record;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use edge::aws::Roots;
 use serde_json::Value;
 
 use crate::endpoint::Endpoint;
@@ -22,13 +24,7 @@ pub fn sdk(url: &str) -> Client {
         .region(Region::new("us-east-1"))
         .credentials_provider(Credentials::new("test", "test", None, None, "test"))
         .endpoint_url(url)
-        .http_client(
-            aws_smithy_http_client::Builder::new()
-                .tls_provider(aws_smithy_http_client::tls::Provider::Rustls(
-                    aws_smithy_http_client::tls::rustls_provider::CryptoMode::Ring,
-                ))
-                .build_https(),
-        )
+        .http_client(edge::aws::http_client(&Roots::default(), Duration::from_secs(3), None))
         .build();
     Client::from_conf(config)
 }

@@ -21,6 +21,7 @@ mod process;
 mod sql;
 mod stack;
 
+mod bench;
 mod chaos;
 mod clients;
 mod command_line;

@@ -5,7 +5,10 @@
 //! is driven by the Lambda runtime; elsewhere the same binary is a plain HTTP/1.1 server on `PORT`. Both build the same
 //! [`Request`], by the same parsing, so a handler cannot tell.
 
+mod answered;
 pub mod auth;
+#[cfg(feature = "aws")]
+pub mod aws;
 pub mod body;
 #[cfg(feature = "clickhouse")]
 pub mod clickhouse;

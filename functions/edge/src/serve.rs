@@ -14,6 +14,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tracing::Instrument as _;
 
+use crate::answered::Answered;
 use crate::config::{self, ConfigError, Lookup, Reader};
 use crate::function::{Function, answer};
 use crate::record::{Output, Record};
@@ -169,7 +170,7 @@ fn run<F: Function>(lookup: &Lookup<'_>) -> Result<(), Stopped> {
             .map_err(Stopped::Runtime)?;
         let handler = service_fn(move |request: Request| {
             let function = Arc::clone(&function);
-            async move { Ok::<_, lambda_http::Error>(function.answer(request).await) }
+            async move { Ok::<_, lambda_http::Error>(Answered(function.answer(request).await)) }
         });
         let under_way = UnderWay::new();
         let counting = under_way.clone();

@@ -1,7 +1,6 @@
 //! Putting records into the stream, with bounded retries of just what was refused.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use aws_credential_types::Credentials;
@@ -13,7 +12,7 @@ use aws_sdk_firehose::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_firehose::operation::put_record_batch::{PutRecordBatchError, PutRecordBatchOutput};
 use aws_sdk_firehose::primitives::Blob;
 use aws_sdk_firehose::types::Record;
-use aws_smithy_http_client::{Builder, tls};
+use edge::aws::{Roots, http_client};
 use edge::config::Reader;
 use secrecy::{ExposeSecret, SecretString};
 
@@ -56,6 +55,8 @@ pub struct FirehoseConfig {
     pub session_token: Option<SecretString>,
     /// `AWS_ENDPOINT_URL_FIREHOSE`; AWS's own when not set.
     pub endpoint_url: Option<String>,
+    /// `SSL_CERT_FILE`; Mozilla's list when not set.
+    pub roots: Roots,
 }
 
 impl FirehoseConfig {
@@ -68,6 +69,7 @@ impl FirehoseConfig {
             secret_access_key: reader.secret("AWS_SECRET_ACCESS_KEY", "the secret of AWS_ACCESS_KEY_ID"),
             session_token: reader.optional("AWS_SESSION_TOKEN").map(Into::into),
             endpoint_url: reader.optional_url("AWS_ENDPOINT_URL_FIREHOSE"),
+            roots: Roots::read(reader),
         }
     }
 }
@@ -112,16 +114,16 @@ impl PutError {
 /// The stream.
 pub struct Firehose {
     config: FirehoseConfig,
-    /// Made by the first request: reading the system's root certificates takes milliseconds of a cold start.
-    client: OnceLock<Client>,
+    client: Client,
 }
 
 impl Firehose {
-    /// A stream that is connected to when it is first used.
+    /// A stream that is connected to when it is first used. The client is made at once: before the first request Lambda gives
+    /// a whole processor, and then the share that goes with the function's memory.
     pub fn new(config: FirehoseConfig) -> Self {
         Firehose {
+            client: client(&config),
             config,
-            client: OnceLock::new(),
         }
     }
 
@@ -197,8 +199,8 @@ impl Firehose {
             .map(|data| Record::builder().data(data).build())
             .collect::<Result<Vec<_>, _>>()
             .map_err(|error| self.misconfigured(error.to_string(), "This is a bug."))?;
-        let client = self.client.get_or_init(|| client(&self.config));
-        let call = client
+        let call = self
+            .client
             .put_record_batch()
             .delivery_stream_name(&self.config.stream)
             .set_records(Some(records))
@@ -306,19 +308,7 @@ fn client(config: &FirehoseConfig) -> Client {
         None,
         "environment",
     );
-    let plain_http = config
-        .endpoint_url
-        .as_deref()
-        .is_some_and(|url| url.starts_with("http://"));
-    let http = if plain_http {
-        Builder::new().build_http()
-    } else {
-        Builder::new()
-            .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring))
-            .build_https()
-    };
     let timeouts = TimeoutConfig::builder()
-        .connect_timeout(CONNECT_TIMEOUT)
         .operation_attempt_timeout(CALL_TIMEOUT)
         .operation_timeout(CALL_TIMEOUT)
         .build();
@@ -326,7 +316,7 @@ fn client(config: &FirehoseConfig) -> Client {
         .behavior_version(BehaviorVersion::v2026_01_12())
         .region(Region::new(config.region.clone()))
         .credentials_provider(credentials)
-        .http_client(http)
+        .http_client(http_client(&config.roots, CONNECT_TIMEOUT, None))
         // `put` retries, because only it knows which records were refused.
         .retry_config(RetryConfig::disabled())
         .timeout_config(timeouts);

@@ -8,7 +8,7 @@ use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{BehaviorVersion, Region};
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
-use aws_smithy_http_client::{Builder, tls};
+use edge::aws::{Roots, http_client};
 use edge::config::Reader;
 use secrecy::{ExposeSecret, SecretString};
 
@@ -45,6 +45,8 @@ pub struct S3Config {
     pub session_token: Option<SecretString>,
     /// `AWS_ENDPOINT_URL_S3`; AWS's own when not set. With it, the bucket goes into the path.
     pub endpoint_url: Option<String>,
+    /// `SSL_CERT_FILE`; Mozilla's list when not set.
+    pub roots: Roots,
 }
 
 impl S3Config {
@@ -56,6 +58,7 @@ impl S3Config {
             secret_access_key: reader.secret("AWS_SECRET_ACCESS_KEY", "the secret of AWS_ACCESS_KEY_ID"),
             session_token: reader.optional("AWS_SESSION_TOKEN").map(Into::into),
             endpoint_url: reader.optional_url("AWS_ENDPOINT_URL_S3"),
+            roots: Roots::read(reader),
         }
     }
 }
@@ -224,27 +227,12 @@ fn client(config: &S3Config) -> Client {
         None,
         "environment",
     );
-    let plain_http = config
-        .endpoint_url
-        .as_deref()
-        .is_some_and(|url| url.starts_with("http://"));
-    let http = if plain_http {
-        Builder::new().build_http()
-    } else {
-        Builder::new()
-            .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring))
-            .build_https()
-    };
-    let timeouts = TimeoutConfig::builder()
-        .connect_timeout(CONNECT_TIMEOUT)
-        .read_timeout(READ_TIMEOUT)
-        .operation_timeout(CALL_TIMEOUT)
-        .build();
+    let timeouts = TimeoutConfig::builder().operation_timeout(CALL_TIMEOUT).build();
     let mut builder = aws_sdk_s3::Config::builder()
         .behavior_version(BehaviorVersion::v2026_01_12())
         .region(Region::new(config.region.clone()))
         .credentials_provider(credentials)
-        .http_client(http)
+        .http_client(http_client(&config.roots, CONNECT_TIMEOUT, Some(READ_TIMEOUT)))
         .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
         .timeout_config(timeouts);
     if let Some(url) = &config.endpoint_url {

@@ -2,6 +2,7 @@
 //!
 //! This file is the map of the commands; each lives in the module of its name.
 
+mod bench;
 mod chaos;
 mod clickhouse;
 mod client;
@@ -65,6 +66,8 @@ enum Command {
     Chaos(chaos::Args),
     /// Compute what a million events cost on AWS
     Cost(cost::Args),
+    /// Measure how fast everything is, beside how fast it is to be
+    Bench(bench::Args),
     /// Serve ClickHouse's HTTP interface over the embedded engine
     Clickhouse(clickhouse::Args),
     /// Serve the Firehose API and deliver to an HTTP endpoint
@@ -90,6 +93,7 @@ async fn main() -> ExitCode {
         Command::Replay(args) => replay::run(args).await,
         Command::Chaos(args) => chaos::run(args).await,
         Command::Cost(args) => cost::run(args).await,
+        Command::Bench(args) => bench::run(args).await,
         Command::Clickhouse(args) => clickhouse::run(args).await,
         Command::Firehose(args) => firehose::run(*args).await,
         Command::Metrics(args) => metrics::run(args).await,

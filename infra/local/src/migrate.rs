@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use ::migrate::{Begun, MigrateError, MigrationSet, Migrator, Plan, Progress, Report};
+use anyhow::Context as _;
 
 use crate::project::Project;
 use crate::report;
@@ -70,6 +71,15 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
 /// The error for a terminal, with what ClickHouse said.
 pub(crate) fn in_full(error: MigrateError) -> anyhow::Error {
     anyhow::anyhow!(error.in_full())
+}
+
+/// Applies all that are built in, without a word.
+pub(crate) async fn embedded(client: &::clickhouse::Client, url: &str, database: &str) -> anyhow::Result<()> {
+    let migrations = ::migrate::embedded().context("the migrations are broken")?;
+    let migrator = Migrator::new(client.clone(), url, database, None)?;
+    let applied = migrator.apply(&migrations, |_| ()).await;
+    applied.map_err(in_full).context("the migrations failed")?;
+    Ok(())
 }
 
 /// Applies what is pending. A statement may take as long as it takes; it is said when that is long, and where a signal found

@@ -55,6 +55,11 @@ impl Project {
         self.state.join("replay")
     }
 
+    /// What criterion measured last.
+    pub(crate) fn bench(&self) -> PathBuf {
+        self.state.join("bench")
+    }
+
     /// One log file a process.
     pub(crate) fn logs(&self) -> PathBuf {
         self.state.join("logs")

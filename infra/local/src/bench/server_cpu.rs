@@ -24,8 +24,7 @@ const INSERTS: usize = 50;
 /// How long one insert may take.
 const LIMIT: Duration = Duration::from_secs(60);
 
-const COLUMNS: &str =
-    "dt, name, user_id, url, obj, obj_id, product_id, amount, exp, event_id, received_at, request_id";
+const COLUMNS: &str = "dt, name, user_id, url, obj, obj_id, product_id, amount, exp, event_id, received_at, request_id";
 
 /// What the engine counts of its threads' time, in its own words; without the HTTP around it, which is `weir`'s.
 const CPU: &str =
@@ -158,7 +157,11 @@ fn rows() -> Vec<Row<'static>> {
                 obj: obj.into(),
                 obj_id: obj_id.into(),
                 product_id,
-                amount: if number % 3 == 0 { (drawn % 30_000) as f64 / 100.0 } else { 0.0 },
+                amount: if number % 3 == 0 {
+                    (drawn % 30_000) as f64 / 100.0
+                } else {
+                    0.0
+                },
                 exp,
                 event_id: Uuid::from_u64_pair((received_at as u64) << 16 | 0x7000, 1 << 63 | drawn),
                 received_at,

@@ -179,7 +179,7 @@ async fn go(
     stop: &CancellationToken,
     started: &mut Option<Arc<Apart>>,
 ) -> anyhow::Result<Outcome> {
-    let site = Site::prepare(project, args.library.clone(), folder).await?;
+    let site = Site::prepare(project, args.library.clone(), folder, false).await?;
     let urls = site.urls.clone();
     let stack = Arc::new(Apart::new(site)?);
     *started = Some(Arc::clone(&stack));

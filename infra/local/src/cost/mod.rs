@@ -11,7 +11,8 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 
-use self::model::{Cost, Load};
+pub(crate) use self::model::Cost;
+use self::model::Load;
 use crate::report;
 
 const AFTER_HELP: &str = "\
@@ -49,15 +50,27 @@ pub(crate) struct Args {
     /// Memory of events, in MB
     #[arg(long, value_name = "MB", default_value_t = 256, value_parser = clap::value_parser!(u64).range(128..=10_240))]
     events_memory: u64,
-    /// What a request to events is billed, in milliseconds
-    #[arg(long, value_name = "MS", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=900_000))]
-    events_ms: u64,
+    /// CPU time of a request to events, without its events, in milliseconds on a whole core
+    #[arg(long, value_name = "MS", default_value_t = 0.25, value_parser = positive)]
+    request_cpu_ms: f64,
+    /// CPU time of each event of a request, in milliseconds
+    #[arg(long, value_name = "MS", default_value_t = 0.001, value_parser = positive)]
+    event_cpu_ms: f64,
+    /// How long a request waits for Firehose, in milliseconds
+    #[arg(long, value_name = "MS", default_value_t = 15.0, value_parser = positive)]
+    firehose_ms: f64,
     /// Memory of loader, in MB
     #[arg(long, value_name = "MB", default_value_t = 512, value_parser = clap::value_parser!(u64).range(128..=10_240))]
     loader_memory: u64,
-    /// What a delivery to loader is billed, in milliseconds
-    #[arg(long, value_name = "MS", default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..=900_000))]
-    loader_ms: u64,
+    /// CPU time of a delivery to loader, without its rows, in milliseconds on a whole core
+    #[arg(long, value_name = "MS", default_value_t = 1.0, value_parser = positive)]
+    delivery_cpu_ms: f64,
+    /// CPU time of each row of a delivery, in milliseconds
+    #[arg(long, value_name = "MS", default_value_t = 0.001, value_parser = positive)]
+    row_cpu_ms: f64,
+    /// How long a delivery waits for ClickHouse, in milliseconds
+    #[arg(long, value_name = "MS", default_value_t = 150.0, value_parser = positive)]
+    clickhouse_ms: f64,
     /// After how many seconds Firehose delivers
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=900))]
     buffer_seconds: u64,
@@ -87,6 +100,36 @@ struct Answer<'a> {
     costs: [&'a Cost; 2],
     /// What all metrics cost a month, while they are sent.
     metrics_a_month: f64,
+}
+
+/// What the functions take of a processor, in milliseconds on a whole core.
+pub(crate) struct Measured {
+    /// A request to `events`, without its events.
+    pub(crate) request_cpu_ms: f64,
+    /// Each of its events.
+    pub(crate) event_cpu_ms: f64,
+    /// A delivery to `loader`, without its rows.
+    pub(crate) delivery_cpu_ms: f64,
+    /// Each of its rows.
+    pub(crate) row_cpu_ms: f64,
+}
+
+/// What a million events cost with these, and everything else as by default: one a request, and in the default's batches.
+pub(crate) fn of(measured: &Measured) -> anyhow::Result<[Cost; 2]> {
+    #[derive(clap::Parser)]
+    struct Defaults {
+        #[command(flatten)]
+        args: Args,
+    }
+    let args = <Defaults as clap::Parser>::try_parse_from(["cost"])?.args;
+    let load = Load {
+        request_cpu_ms: measured.request_cpu_ms,
+        event_cpu_ms: measured.event_cpu_ms,
+        delivery_cpu_ms: measured.delivery_cpu_ms,
+        row_cpu_ms: measured.row_cpu_ms,
+        ..args.load()
+    };
+    Ok([load.cost(1), load.cost(args.batch)])
 }
 
 /// Runs the command.
@@ -121,9 +164,13 @@ impl Args {
             event_bytes: self.event_bytes,
             events_per_second: self.events_per_second,
             events_memory_mb: self.events_memory,
-            events_ms: self.events_ms,
+            request_cpu_ms: self.request_cpu_ms,
+            event_cpu_ms: self.event_cpu_ms,
+            firehose_ms: self.firehose_ms,
             loader_memory_mb: self.loader_memory,
-            loader_ms: self.loader_ms,
+            delivery_cpu_ms: self.delivery_cpu_ms,
+            row_cpu_ms: self.row_cpu_ms,
+            clickhouse_ms: self.clickhouse_ms,
             buffer_seconds: self.buffer_seconds,
             buffer_mb: self.buffer_mb,
             log_bytes: self.log_bytes,
@@ -153,19 +200,27 @@ fn table(single: &Cost, batch: &Cost) -> String {
     row("backup of what failed", |cost| cost.backup);
     row("total", |cost| cost.total);
     let metrics: u64 = METRICS.iter().map(|(_, metrics)| metrics).sum();
-    let _ = write!(
+    // Writing to a string cannot fail.
+    let _ = writeln!(
         out,
-        "\n{} requests or {}, {} deliveries. Firehose bills each record as a multiple of 5 KB: {} or {} MB, so\npacking {} \
-         events into a request saves ${:.4} there, {:.0} %. Beside this, and whatever the number of\nevents, {metrics} metrics \
-         cost ${:.2} a month while they are sent.\n",
-        single.requests,
-        batch.requests,
-        batch.deliveries,
+        "\n{} requests of {} ms or {} of {} ms, as billed; {} deliveries of {} ms.",
+        single.requests, single.request_ms, batch.requests, batch.request_ms, batch.deliveries, batch.delivery_ms,
+    );
+    let _ = writeln!(
+        out,
+        "Firehose bills each record as a multiple of 5 KB: {} or {} MB, so packing {} events into a request\nsaves ${:.4} \
+         there, {:.0} %, and ${:.4} in all, {:.0} %.",
         single.firehose_bytes / 1_000_000,
         batch.firehose_bytes / 1_000_000,
         batch.batch,
         single.firehose - batch.firehose,
         (1.0 - batch.firehose / single.firehose) * 100.0,
+        single.total - batch.total,
+        (1.0 - batch.total / single.total) * 100.0,
+    );
+    let _ = writeln!(
+        out,
+        "Beside this, and whatever the number of events, {metrics} metrics cost ${:.2} a month while they are sent.",
         metrics_a_month(),
     );
     out
@@ -243,7 +298,8 @@ mod tests {
             ("--events-per-second 0", "not a number above 0"),
             ("--events-per-second inf", "not a number above 0"),
             ("--events-memory 64", "64 is not in 128..=10240"),
-            ("--loader-ms 0", "0 is not in 1..=900000"),
+            ("--clickhouse-ms 0", "not a number above 0"),
+            ("--event-cpu-ms -1", "not a number above 0"),
             ("--buffer-seconds 901", "901 is not in 1..=900"),
             ("--buffer-mb 65", "65 is not in 1..=64"),
             ("--failed-percent NaN", "not a number from 0 to 100"),

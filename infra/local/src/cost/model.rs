@@ -10,6 +10,10 @@ pub(super) const EVENTS: u64 = 1_000_000;
 /// Most bytes of a record that the `events` function fills.
 pub(super) const MAX_RECORD_BYTES: u64 = 1_024_000;
 
+/// With so many MB a function has a whole core (<https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html>); with
+/// less, that share of one.
+pub(super) const CORE_MB: u64 = 1769;
+
 /// How events come, and what each step takes.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(super) struct Load {
@@ -19,12 +23,20 @@ pub(super) struct Load {
     pub(super) events_per_second: f64,
     /// Memory of `events`, in MB.
     pub(super) events_memory_mb: u64,
-    /// What a request of `events` is billed, in milliseconds.
-    pub(super) events_ms: u64,
+    /// CPU time of a request of `events`, without its events, in milliseconds on a whole core.
+    pub(super) request_cpu_ms: f64,
+    /// CPU time of each of its events.
+    pub(super) event_cpu_ms: f64,
+    /// How long a request waits for Firehose, in milliseconds.
+    pub(super) firehose_ms: f64,
     /// Memory of `loader`, in MB.
     pub(super) loader_memory_mb: u64,
-    /// What a delivery to `loader` is billed, in milliseconds.
-    pub(super) loader_ms: u64,
+    /// CPU time of a delivery to `loader`, without its rows, in milliseconds on a whole core.
+    pub(super) delivery_cpu_ms: f64,
+    /// CPU time of each of its rows.
+    pub(super) row_cpu_ms: f64,
+    /// How long a delivery waits for ClickHouse, in milliseconds.
+    pub(super) clickhouse_ms: f64,
     /// After how many seconds Firehose delivers.
     pub(super) buffer_seconds: u64,
     /// After how many MB (1,048,576 bytes) Firehose delivers.
@@ -37,23 +49,27 @@ pub(super) struct Load {
 
 /// What a million events cost, in US dollars.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub(super) struct Cost {
+pub(crate) struct Cost {
     /// Events a request.
-    pub(super) batch: u64,
+    pub(crate) batch: u64,
     /// Requests to `events`.
-    pub(super) requests: u64,
+    pub(crate) requests: u64,
     /// Deliveries to `loader`.
-    pub(super) deliveries: u64,
+    pub(crate) deliveries: u64,
+    /// What a request to `events` is billed, in milliseconds.
+    pub(crate) request_ms: u64,
+    /// What a delivery to `loader` is billed, in milliseconds.
+    pub(crate) delivery_ms: u64,
     /// Bytes that Firehose bills.
-    pub(super) firehose_bytes: u64,
-    pub(super) events_requests: f64,
-    pub(super) events_compute: f64,
-    pub(super) firehose: f64,
-    pub(super) loader_requests: f64,
-    pub(super) loader_compute: f64,
-    pub(super) logs: f64,
-    pub(super) backup: f64,
-    pub(super) total: f64,
+    pub(crate) firehose_bytes: u64,
+    pub(crate) events_requests: f64,
+    pub(crate) events_compute: f64,
+    pub(crate) firehose: f64,
+    pub(crate) loader_requests: f64,
+    pub(crate) loader_compute: f64,
+    pub(crate) logs: f64,
+    pub(crate) backup: f64,
+    pub(crate) total: f64,
 }
 
 impl Load {
@@ -64,17 +80,23 @@ impl Load {
         let deliveries = self.deliveries();
         let failed = deliveries as f64 * self.failed_percent / 100.0;
         let failed_gb = self.bytes() as f64 * self.failed_percent / 100.0 / GB;
+        let request_cpu_ms = self.request_cpu_ms + self.event_cpu_ms * batch.min(EVENTS) as f64;
+        let request_ms = billed(request_cpu_ms, self.firehose_ms, self.events_memory_mb);
+        let delivery_cpu_ms = self.delivery_cpu_ms + self.row_cpu_ms * EVENTS as f64 / deliveries as f64;
+        let delivery_ms = billed(delivery_cpu_ms, self.clickhouse_ms, self.loader_memory_mb);
         let events_requests = invocations(requests);
-        let events_compute = compute(requests, self.events_ms, self.events_memory_mb);
+        let events_compute = compute(requests, request_ms, self.events_memory_mb);
         let firehose = firehose_bytes as f64 / GB * prices::FIREHOSE.usd;
         let loader_requests = invocations(deliveries);
-        let loader_compute = compute(deliveries, self.loader_ms, self.loader_memory_mb);
+        let loader_compute = compute(deliveries, delivery_ms, self.loader_memory_mb);
         let logs = ((requests + deliveries) * self.log_bytes) as f64 / GB * prices::LOGS.usd;
         let backup = failed / 1e3 * prices::S3_PUTS.usd + failed_gb * prices::S3_STORAGE.usd;
         Cost {
             batch,
             requests,
             deliveries,
+            request_ms,
+            delivery_ms,
             firehose_bytes,
             events_requests,
             events_compute,
@@ -112,6 +134,12 @@ fn invocations(count: u64) -> f64 {
     count as f64 / 1e6 * prices::LAMBDA_REQUESTS.usd
 }
 
+/// What Lambda bills: the CPU time on that memory's share of a core, and the wait, as whole milliseconds.
+fn billed(cpu_ms: f64, wait_ms: f64, memory_mb: u64) -> u64 {
+    let share = memory_mb.min(CORE_MB) as f64 / CORE_MB as f64;
+    (cpu_ms / share + wait_ms).ceil() as u64
+}
+
 fn compute(count: u64, billed_ms: u64, memory_mb: u64) -> f64 {
     let gb_seconds = count as f64 * billed_ms as f64 / 1e3 * memory_mb as f64 / 1024.0;
     gb_seconds * prices::LAMBDA_COMPUTE.usd
@@ -127,9 +155,13 @@ mod tests {
             event_bytes: 512,
             events_per_second: 1000.0,
             events_memory_mb: 512,
-            events_ms: 2,
+            request_cpu_ms: 0.2,
+            event_cpu_ms: 0.0,
+            firehose_ms: 1.0,
             loader_memory_mb: 1024,
-            loader_ms: 100,
+            delivery_cpu_ms: 10.0,
+            row_cpu_ms: 0.0,
+            clickhouse_ms: 82.0,
             buffer_seconds: 10,
             buffer_mb: 1,
             log_bytes: 1000,
@@ -165,6 +197,8 @@ mod tests {
             );
         }
         let cost = load().cost(1);
+        // 0.2 / (512 / 1769) + 1 = 1.69, and 10 / (1024 / 1769) + 82 = 99.3.
+        assert_eq!((cost.request_ms, cost.delivery_ms), (2, 100));
         check("invocations", cost.events_requests, 0.20);
         // 1,000,000 × 0.002 s × 0.5 GB = 1,000 GB-s.
         check("memory", cost.events_compute, 0.013_333);
@@ -196,6 +230,24 @@ mod tests {
             };
             assert_eq!(load.cost(1).deliveries, deliveries, "{events_per_second}/s");
         }
+    }
+
+    #[test]
+    fn time_is_billed_by_the_share_of_a_core() {
+        let load = Load {
+            request_cpu_ms: 1.0,
+            event_cpu_ms: 0.01,
+            row_cpu_ms: 0.01,
+            ..load()
+        };
+        // 1.01 ms and 2 ms on 512 / 1769 of a core, and 1 ms of waiting; 489 deliveries of 2,045 rows.
+        let billed = |batch| (load.cost(batch).request_ms, load.cost(batch).delivery_ms);
+        assert_eq!((billed(1), billed(100)), ((5, 135), (8, 135)));
+        // More than a core does not help.
+        assert_eq!(
+            (super::billed(10.0, 0.0, 1769), super::billed(10.0, 0.0, 10_240)),
+            (10, 10)
+        );
     }
 
     #[test]

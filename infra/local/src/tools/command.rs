@@ -6,7 +6,7 @@ use anyhow::{Context as _, bail};
 use tokio::process::Command;
 
 /// Runs it and gives back its standard output. `needs` says what to install when the program is not there.
-pub(super) async fn output(command: &mut Command, needs: &str) -> anyhow::Result<String> {
+pub(crate) async fn output(command: &mut Command, needs: &str) -> anyhow::Result<String> {
     command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

@@ -13,12 +13,15 @@ mod monitoring;
 mod node;
 mod pins;
 mod python;
+mod valgrind;
 
 use std::path::PathBuf;
 
 pub(crate) use self::clients::Clients;
+pub(crate) use self::command::output;
 pub(crate) use self::monitoring::Monitoring;
 use self::python::Dependencies;
+pub(crate) use self::valgrind::Valgrind;
 use crate::project::Project;
 
 /// The path of `libchdb.so`, fetched when it is missing.
@@ -42,7 +45,18 @@ pub(crate) async fn cargo_lambda_environment(project: &Project) -> anyhow::Resul
     .await
 }
 
+/// The folder of a Python virtual environment with FastAPI and what else the service in `tests/clients` needs, made when it is
+/// missing.
+pub(crate) async fn fastapi_environment(project: &Project) -> anyhow::Result<PathBuf> {
+    python::environment(&project.tools(), "fastapi", pins::FASTAPI, Dependencies::Installed).await
+}
+
 /// The third-party clients that the tests use, fetched when they are missing.
 pub(crate) async fn clients(project: &Project) -> anyhow::Result<Clients> {
     clients::clients(&project.tools()).await
+}
+
+/// Valgrind, fetched when it is missing.
+pub(crate) async fn valgrind(project: &Project) -> anyhow::Result<Valgrind> {
+    valgrind::valgrind(&project.tools()).await
 }

@@ -48,6 +48,16 @@ pub(super) const MARTS: &[&str] = &[
     "sqlfluff==4.5.0",
 ];
 
+/// What the service is made of that `weir bench` compares Weir with: `tests/clients/fastapi_service`.
+pub(super) const FASTAPI: &[&str] = &[
+    "fastapi==0.165.0",
+    "pydantic==2.14.4",
+    "uvicorn==0.54.0",
+    "uvloop==0.23.0",
+    "httptools==0.9.0",
+    "clickhouse-connect==1.12.0",
+];
+
 /// The engine's npm package for a platform, by Rust's names of the system and the processor, and the library in it.
 pub(super) fn engine_package(os: &str, arch: &str) -> Option<(&'static str, &'static str)> {
     match (os, arch) {

@@ -28,6 +28,10 @@ use crate::{migrate, project::Project, tools};
 /// How long the parts may take to stop by themselves.
 const GRACE: Duration = Duration::from_secs(20);
 
+/// Seconds and MiB that its Firehose buffers: as `weir up` does by itself.
+pub(crate) const INTERVAL_SECONDS: u64 = 1;
+pub(crate) const SIZE_MB: u64 = 2;
+
 /// Everything that is settled before the first process starts.
 pub(crate) struct Site {
     /// Where the parts really listen.
@@ -40,13 +44,18 @@ pub(crate) struct Site {
 }
 
 impl Site {
-    /// Builds the functions, fetches the engine unless `library` names one, and settles the ports.
-    pub(crate) async fn prepare(project: &Project, library: Option<PathBuf>, folder: &Path) -> anyhow::Result<Self> {
+    /// Builds the functions, optimised with `release`, fetches the engine unless `library` names one, and settles the ports.
+    pub(crate) async fn prepare(
+        project: &Project,
+        library: Option<PathBuf>,
+        folder: &Path,
+        release: bool,
+    ) -> anyhow::Result<Self> {
         let library = match library {
             Some(library) => library,
             None => tools::engine_library(project).await?,
         };
-        let programs = build::programs(project.root(), false, &[]).await?;
+        let programs = build::programs(project.root(), release, &[]).await?;
         let ports = ports::settle(ports::Wanted {
             functions: 0,
             clickhouse: Some(0),
@@ -118,22 +127,38 @@ impl Apart {
         self.clickhouse_healthy().await?;
         self.migrate().await?;
 
-        let args = settings::firehose_args(ports.firehose, &folder.join("data/firehose"), &called.loader, 1, 2);
+        let args = settings::firehose_args(
+            ports.firehose,
+            &folder.join("data/firehose"),
+            &called.loader,
+            INTERVAL_SECONDS,
+            SIZE_MB,
+        );
         let environment = vec![("FIREHOSE_ACCESS_KEY", access_key.clone())];
         self.keep("firehose", &programs.weir, args, environment)?;
         self.probe.firehose(urls).await?;
 
-        for (name, port) in [("events", ports.functions), ("loader", ports.loader)] {
-            let all = settings::function_environment(called, &self.warehouse, &access_key);
-            let mut variables = environment::of(name, &all);
-            variables.extend([("PORT", port.to_string()), ("WEIR_HOST", "127.0.0.1".to_owned())]);
-            let mut built = settings::FUNCTIONS.iter().zip(&programs.functions);
-            let (_, program) = built
-                .find(|(function, _)| **function == name)
-                .with_context(|| format!("cargo built no program {name}"))?;
-            self.keep(name, program, Vec::new(), variables)?;
-        }
+        self.keep_function(called, &access_key, "events", ports.functions)?;
+        self.keep_function(called, &access_key, "loader", ports.loader)?;
         self.healthy().await
+    }
+
+    /// Starts the function `activity` too.
+    pub(crate) async fn add_activity(&self) -> anyhow::Result<()> {
+        let Site { urls, ports, .. } = &self.site;
+        self.keep_function(urls, "", "activity", ports.activity)?;
+        self.probe.function(urls, "activity").await
+    }
+
+    fn keep_function(&self, called: &Urls, access_key: &str, name: &'static str, port: u16) -> anyhow::Result<()> {
+        let all = settings::function_environment(called, &self.warehouse, access_key);
+        let mut variables = environment::of(name, &all);
+        variables.extend([("PORT", port.to_string()), ("WEIR_HOST", "127.0.0.1".to_owned())]);
+        let mut built = settings::FUNCTIONS.iter().zip(&self.site.programs.functions);
+        let (_, program) = built
+            .find(|(function, _)| **function == name)
+            .with_context(|| format!("cargo built no program {name}"))?;
+        self.keep(name, program, Vec::new(), variables)
     }
 
     /// Kills the process of that name. Another is started in its place.
@@ -160,6 +185,16 @@ impl Apart {
             Err(_) if !processes::is_running(process.pid, process.started) => Ok(()),
             limited => limited.with_context(|| format!("the files of {name} cannot be limited")),
         }
+    }
+
+    /// The program that serves ClickHouse and Firehose, and the library of the engine.
+    pub(crate) fn engine(&self) -> (&Path, &Path) {
+        (&self.site.programs.weir, &self.site.library)
+    }
+
+    /// The process of that name, while one runs.
+    pub(crate) fn pid(&self, name: &str) -> Option<u32> {
+        self.process(name).map(|process| process.pid)
     }
 
     /// How many processes were started again.
@@ -207,14 +242,7 @@ impl Apart {
         } = &self.warehouse;
         let client = ::clickhouse::Client::default().with_url(&self.site.urls.clickhouse);
         let client = client.with_user(user).with_password(password);
-        let migrations = ::migrate::embedded().context("the migrations are broken")?;
-        let migrator = ::migrate::Migrator::new(client, &self.site.urls.clickhouse, database, None)?;
-        migrator
-            .apply(&migrations, |_| ())
-            .await
-            .map_err(migrate::in_full)
-            .context("the migrations failed")?;
-        Ok(())
+        migrate::embedded(&client, &self.site.urls.clickhouse, database).await
     }
 
     fn keep(

@@ -23,6 +23,23 @@ pub(super) async fn programs(root: &Path, release: bool, more: &[&str]) -> anyho
     if release {
         bins.push("weir");
     }
+    let mut built = binaries(root, &bins, release.then_some(OPTIMISED)).await?;
+    Ok(Programs {
+        weir: match release {
+            true => built.pop().context("cargo built no program weir")?,
+            false => std::env::current_exe().context("the path of weir itself is unknown")?,
+        },
+        functions: built.into_iter().take(FUNCTIONS.len()).collect(),
+    })
+}
+
+/// Builds functions as they are deployed, but for this machine's processor. Gives their programs, in the same order.
+pub(crate) async fn programs_as_shipped(root: &Path, functions: &[&str]) -> anyhow::Result<Vec<PathBuf>> {
+    binaries(root, functions, Some("release")).await
+}
+
+/// Builds these programs, in cargo's own profile or that one. Gives their paths, in the same order.
+async fn binaries(root: &Path, bins: &[&str], profile: Option<&str>) -> anyhow::Result<Vec<PathBuf>> {
     let step = Step::begin(format!("build {}", bins.join(", ")));
     let mut cargo = Command::new("cargo");
     // Without --package, exactly as cargo-lambda calls `cargo run`: the same features, so nothing is built twice.
@@ -30,11 +47,11 @@ pub(super) async fn programs(root: &Path, release: bool, more: &[&str]) -> anyho
         .arg("build")
         .arg("--message-format=json-render-diagnostics")
         .current_dir(root);
-    for bin in &bins {
+    for bin in bins {
         cargo.args(["--bin", bin]);
     }
-    if release {
-        cargo.args(["--profile", OPTIMISED]);
+    if let Some(profile) = profile {
+        cargo.args(["--profile", profile]);
     }
     for name in WITHHELD {
         cargo.env_remove(name);
@@ -57,18 +74,12 @@ pub(super) async fn programs(root: &Path, release: bool, more: &[&str]) -> anyho
     }
     step.done();
     let messages = String::from_utf8_lossy(&output.stdout);
-    let built = |bin: &str| executable(&messages, bin).with_context(|| format!("cargo built no program {bin}"));
-    Ok(Programs {
-        weir: match release {
-            true => built("weir")?,
-            false => std::env::current_exe().context("the path of weir itself is unknown")?,
-        },
-        functions: FUNCTIONS.iter().map(|bin| built(bin)).collect::<anyhow::Result<_>>()?,
-    })
+    let built = |bin: &&str| executable(&messages, bin).with_context(|| format!("cargo built no program {bin}"));
+    bins.iter().map(built).collect()
 }
 
 /// The path of a binary in cargo's messages (cargo's reference, "External tools": `compiler-artifact`).
-fn executable(messages: &str, bin: &str) -> Option<PathBuf> {
+pub(crate) fn executable(messages: &str, bin: &str) -> Option<PathBuf> {
     #[derive(serde::Deserialize)]
     struct Message {
         executable: Option<PathBuf>,

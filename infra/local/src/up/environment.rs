@@ -11,6 +11,7 @@ const READS: [(&str, &[&str]); 9] = [
             "AWS_SECRET_ACCESS_KEY",
             "AWS_SESSION_TOKEN",
             "AWS_ENDPOINT_URL_FIREHOSE",
+            "SSL_CERT_FILE",
             "WRITE_KEYS",
             "ALLOWED_ORIGINS",
         ],

@@ -2,7 +2,7 @@
 //!
 //! - `settings`: what a stack is, as data; `ports`: free ones; `build`: the programs.
 //! - `stack`: starts the children in order, waits for each to be healthy, keeps them running, stops them in reverse.
-//! - `apart`: a stack of its own for `weir chaos`; `throwaway`: only an engine, for tests.
+//! - `apart`: a stack of its own for `weir chaos` and `weir bench`; `throwaway`: only an engine.
 //! - `function_urls`: the functions' addresses, in front of cargo-lambda.
 //! - `child`: one process that is started again when it dies, within `budget`; `instances`: those of cargo-lambda.
 //! - `records`: what the functions write of their requests; `metrics`: that and what the parts say, for Prometheus.
@@ -11,7 +11,7 @@
 
 pub(crate) mod apart;
 mod budget;
-mod build;
+pub(crate) mod build;
 mod child;
 mod detach;
 pub(crate) mod down;
@@ -38,6 +38,7 @@ use std::{
 
 use anyhow::{Context as _, bail};
 
+pub(crate) use self::build::executable;
 pub(crate) use self::leftovers::sweep;
 pub(crate) use self::settings::{FUNCTIONS, STREAM, Urls, WITHHELD};
 use self::{

@@ -1,4 +1,4 @@
-//! A ClickHouse of a test's own: a free port, an empty folder, gone when the test is over.
+//! A ClickHouse of a test's or a bench's own: a free port, an empty folder, gone when that is over.
 
 use std::{ffi::OsString, path::Path, time::Duration};
 
@@ -10,6 +10,7 @@ use super::{
     health::Probe,
     logs,
     ports::{self, Wanted},
+    processes,
     settings::{Urls, Warehouse},
 };
 
@@ -24,6 +25,7 @@ pub(crate) const CREDENTIALS: [(&str, &str); 3] = [
 pub(crate) struct Throwaway {
     /// Its HTTP interface.
     pub(crate) url: String,
+    pid: Option<u32>,
     child: Kept,
 }
 
@@ -83,11 +85,17 @@ pub(crate) async fn clickhouse(weir: &Path, library: &Path, folder: &Path) -> an
     }
     Ok(Throwaway {
         url: urls.clickhouse,
+        pid: processes::listener(port),
         child,
     })
 }
 
 impl Throwaway {
+    /// Its process.
+    pub(crate) fn pid(&self) -> Option<u32> {
+        self.pid
+    }
+
     /// Stops it.
     pub(crate) async fn stop(self) {
         self.child.stop(std::future::pending()).await;

@@ -1,0 +1,337 @@
+//! How fast it is with more and more rows stored: taking events, bringing the marts up to date, reading them.
+//!
+//! A stack of its own is filled backwards from yesterday, with as many events a day however many rows there are: so a longer
+//! history is more months, as it is in life, and what arrives is the same with each. What is measured is what arrives.
+
+mod plot;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, ensure};
+use tokio::process::Command;
+
+use self::plot::Panel;
+use super::Part;
+use super::figure::Figure;
+use super::load::{self, Requests, Span};
+use crate::project::Project;
+use crate::report::Step;
+use crate::up::Urls;
+use crate::up::apart::{Apart, Site};
+use crate::up::throwaway;
+
+/// Events of each day of the history.
+const EVENTS_A_DAY: u64 = 100_000;
+
+/// Users that are new each day, and users that a day's events are drawn from.
+const NEW_USERS: u64 = 500;
+const USERS: u64 = 20_000;
+
+/// What arrives before each run of dbt that is measured: new events, and late ones of the week before.
+const NEW_EVENTS: u64 = 20_000;
+const LATE_EVENTS: u64 = 200;
+
+/// How often each thing is measured; the median counts.
+const ROUNDS: usize = 3;
+
+/// Connections and events a request while events are taken, and for how long.
+const CONNECTIONS: usize = 8;
+const BATCH: usize = 100;
+const SENDING: Duration = Duration::from_secs(5);
+
+/// Requests to `/activity`.
+const READS: usize = 200;
+
+/// How long merges may take after the table was filled.
+const MERGES: Duration = Duration::from_secs(900);
+
+/// By how much a measure may differ from that with the fewest rows.
+const FLAT: f64 = 0.2;
+
+/// What was measured with so many rows stored.
+#[derive(Debug, Clone, PartialEq)]
+struct Measured {
+    rows: u64,
+    /// Events acknowledged a second.
+    taken: f64,
+    /// Seconds of an incremental run of dbt.
+    dbt: f64,
+    /// Milliseconds of `GET /activity`, the median.
+    read: f64,
+}
+
+/// Fills up to each of these numbers of rows, measures, and writes the plot to `docs/growth.svg`. `started` holds the stack as
+/// soon as there is something to stop.
+pub(super) async fn run(
+    project: &Project,
+    rows: &[u64],
+    release: bool,
+    started: &mut Option<Arc<Apart>>,
+) -> anyhow::Result<Vec<Figure>> {
+    let folder = tempfile::Builder::new()
+        .prefix("weir-growth-")
+        .tempdir()
+        .context("no temporary folder can be made")?;
+    let site = Site::prepare(project, None, folder.path(), release).await?;
+    let urls = site.urls.clone();
+    let stack = Arc::new(Apart::new(site)?);
+    *started = Some(Arc::clone(&stack));
+    let work = async {
+        stack.start(&urls).await?;
+        stack.add_activity().await?;
+        measure(project, &stack, &urls, folder.path(), rows).await
+    };
+    let measured = tokio::select! {
+        measured = work => measured?,
+        why = stack.lost() => return Err(why),
+    };
+    let path = project.root().join("docs/growth.svg");
+    std::fs::write(&path, plot::svg(&panels(&measured)))
+        .with_context(|| format!("{} cannot be written", path.display()))?;
+    Ok(figures(&measured))
+}
+
+async fn measure(
+    project: &Project,
+    stack: &Apart,
+    urls: &Urls,
+    folder: &Path,
+    rows: &[u64],
+) -> anyhow::Result<Vec<Measured>> {
+    let warehouse = Warehouse { url: &urls.clickhouse };
+    let dbt = Dbt {
+        weir: stack.engine().0,
+        project,
+        url: &urls.clickhouse,
+        folder,
+    };
+    let (mut filled, mut arrived, mut measured) = (0, 0, Vec::new());
+    for &rows in rows {
+        let step = Step::begin(format!("growth: fill up to {rows} rows"));
+        warehouse.fill(filled, rows).await?;
+        filled = rows;
+        warehouse.settle().await?;
+        step.done();
+        let step = Step::begin(format!("growth: measure with {rows} rows"));
+        // Of a history that was not there before.
+        dbt.run(&["run", "--full-refresh"]).await?;
+        warehouse.settle().await?;
+        let taken = take(urls).await?;
+        warehouse.wait_for(&urls.firehose, stack).await?;
+        dbt.run(&["run"]).await?;
+        let mut runs = Vec::new();
+        for _ in 0..ROUNDS {
+            warehouse.arrive(arrived).await?;
+            arrived += NEW_EVENTS + LATE_EVENTS;
+            warehouse.settle().await?;
+            runs.push(dbt.run(&["run"]).await?.as_secs_f64());
+        }
+        let read = read(&urls.activity).await?;
+        step.done();
+        measured.push(Measured {
+            rows,
+            taken,
+            dbt: median(runs),
+            read,
+        });
+    }
+    Ok(measured)
+}
+
+/// Events acknowledged a second.
+async fn take(urls: &Urls) -> anyhow::Result<f64> {
+    let requests = Arc::new(Requests::new(&urls.events, BATCH, true)?);
+    let mut rates = Vec::new();
+    for _ in 0..ROUNDS {
+        let from = Instant::now() + Duration::from_secs(1);
+        let span = Span {
+            from,
+            to: from + SENDING,
+        };
+        let sent = load::send(Arc::clone(&requests), CONNECTIONS, span, None).await?;
+        ensure!(sent.refused.is_empty(), "events were refused: {:?}", sent.refused);
+        rates.push(sent.within as f64 / SENDING.as_secs_f64());
+    }
+    Ok(median(rates))
+}
+
+/// Milliseconds of `GET /activity` of the last thirty days.
+async fn read(url: &str) -> anyhow::Result<f64> {
+    let client = crate::client::builder().build().context("no HTTP client can be made")?;
+    let mut times = Vec::new();
+    for _ in 0..READS {
+        let began = Instant::now();
+        let body = client.get(url).send().await?.error_for_status()?.bytes().await?;
+        times.push(began.elapsed().as_secs_f64() * 1e3);
+        ensure!(body.len() > 100, "GET /activity has no days");
+    }
+    Ok(median(times))
+}
+
+fn median(mut numbers: Vec<f64>) -> f64 {
+    numbers.sort_by(f64::total_cmp);
+    numbers.get(numbers.len() / 2).copied().unwrap_or_default()
+}
+
+/// The stack's ClickHouse.
+struct Warehouse<'a> {
+    url: &'a str,
+}
+
+impl Warehouse<'_> {
+    /// Adds the rows from the one of that number to the one of this, each further back in time.
+    async fn fill(&self, from: u64, to: u64) -> anyhow::Result<()> {
+        let mut at = from;
+        while at < to {
+            let rows = (to - at).min(10_000_000);
+            let time = format!("toStartOfDay(now('UTC')) - 1 - toIntervalSecond(intDiv(n * 86400, {EVENTS_A_DAY}))");
+            self.insert(&time, at, rows).await?;
+            at += rows;
+        }
+        Ok(())
+    }
+
+    /// New events of now, and late ones of the week before, none of them there before.
+    async fn arrive(&self, arrived: u64) -> anyhow::Result<()> {
+        // Beyond the numbers of every history.
+        let first = (1 << 40) + arrived;
+        self.insert("now('UTC') - toIntervalSecond(n % 600)", first, NEW_EVENTS)
+            .await?;
+        let week = "now('UTC') - toIntervalSecond(86400 + n * 7919 % (6 * 86400))";
+        self.insert(week, first + NEW_EVENTS, LATE_EVENTS).await?;
+        // `inserted_at` has whole seconds: what arrives in the second of a run is left to the next one.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        Ok(())
+    }
+
+    /// Events with these numbers `n`, which decide all but their times.
+    async fn insert(&self, time: &str, first: u64, rows: u64) -> anyhow::Result<()> {
+        let statement = format!(
+            "INSERT INTO events (dt, name, user_id, url, obj, obj_id, product_id, amount, exp, event_id, received_at, request_id) \
+             SELECT {time} AS dt, multiIf(h % 100 < 70, 'view', h % 100 < 95, 'click', h % 100 < 98, 'scroll', 'purchase') AS name, \
+             intDiv(toUInt64(dt), 86400) * {NEW_USERS} + intDiv(h % 997 * (h % 991), 49) % {USERS} AS user_id, \
+             concat('https://shop.example/catalog/product/', toString(product)) AS url, 'product' AS obj, toString(product) AS obj_id, \
+             intDiv(h, 1000) % 5000 AS product, if(name = 'purchase', 9.99, 0) AS amount, \
+             if(h % 2 = 0, map('cart_style', if(user_id % 2 = 0, 'new', 'old')), map()) AS exp, generateUUIDv4() AS event_id, \
+             dt + toIntervalMillisecond(250) AS received_at, '' AS request_id \
+             FROM (SELECT number AS n, cityHash64(number) AS h FROM numbers({first}, {rows})) \
+             SETTINGS max_partitions_per_insert_block = 0, max_execution_time = 0"
+        );
+        throwaway::execute(self.url, &statement).await
+    }
+
+    /// Waits until nothing is merged: that would take the time of what is measured.
+    async fn settle(&self) -> anyhow::Result<()> {
+        let began = Instant::now();
+        while self.number("SELECT count() FROM system.merges").await? > 0 {
+            ensure!(began.elapsed() < MERGES, "ClickHouse merges for more than {MERGES:?}");
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+        Ok(())
+    }
+
+    /// Waits until Firehose has delivered all it has.
+    async fn wait_for(&self, firehose: &str, stack: &Apart) -> anyhow::Result<()> {
+        let http = crate::client::builder().build().context("no HTTP client can be made")?;
+        let began = Instant::now();
+        while stack.stream(&http).await?.spooled_records > 0 {
+            ensure!(began.elapsed() < MERGES, "{firehose} does not deliver");
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        self.settle().await
+    }
+
+    async fn number(&self, query: &str) -> anyhow::Result<u64> {
+        let client = ::clickhouse::Client::default()
+            .with_url(self.url)
+            .with_database("analytics");
+        Ok(client.query(query).fetch_one().await?)
+    }
+}
+
+/// dbt on the stack's ClickHouse.
+struct Dbt<'a> {
+    weir: &'a Path,
+    project: &'a Project,
+    url: &'a str,
+    folder: &'a Path,
+}
+
+impl Dbt<'_> {
+    /// Runs it; how long it took.
+    async fn run(&self, args: &[&str]) -> anyhow::Result<Duration> {
+        let mut command = Command::new(self.weir);
+        command
+            .arg("dbt")
+            .args(args)
+            .arg("--log-path")
+            .arg(self.folder.join("dbt/logs"))
+            .arg("--target-path")
+            .arg(self.folder.join("dbt/target"))
+            .current_dir(self.project.root())
+            .env("CLICKHOUSE_URL", self.url)
+            .env_remove("WEIR_CLUSTER");
+        for (name, value) in throwaway::CREDENTIALS {
+            command.env(name, value);
+        }
+        let began = Instant::now();
+        crate::tools::output(&mut command, "it was built just now").await?;
+        Ok(began.elapsed())
+    }
+}
+
+fn panels(measured: &[Measured]) -> [Panel; 3] {
+    let panel = |title, of: fn(&Measured) -> f64| Panel {
+        title,
+        points: measured.iter().map(|one| (one.rows, of(one))).collect(),
+    };
+    [
+        panel("events acknowledged a second", |one| one.taken),
+        panel("incremental run of dbt, seconds", |one| one.dbt),
+        panel("GET /activity, milliseconds", |one| one.read),
+    ]
+}
+
+fn figures(measured: &[Measured]) -> Vec<Figure> {
+    type Measure = (&'static str, &'static str, fn(&Measured) -> f64);
+    let measures: [Measure; 3] = [
+        ("ingest", "events/s", |one| one.taken),
+        ("incremental dbt", "s", |one| one.dbt),
+        ("GET /activity", "ms", |one| one.read),
+    ];
+    let mut figures = Vec::new();
+    for (what, unit, of) in measures {
+        for one in measured {
+            figures.push(Figure::new(
+                Part::Growth,
+                format!("{what}, {} rows", one.rows),
+                of(one),
+                unit,
+            ));
+        }
+        let Some(first) = measured.first() else { continue };
+        let off = measured
+            .iter()
+            .map(|one| (of(one) / of(first) - 1.0).abs())
+            .fold(0.0, f64::max);
+        let figure = Figure::new(Part::Growth, format!("{what}, most it differs"), off * 100.0, "%");
+        figures.push(figure.at_most(FLAT * 100.0));
+    }
+    figures
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flat_is_within_a_fifth_of_the_first() {
+        let at = |rows, taken, dbt, read| Measured { rows, taken, dbt, read };
+        let found = figures(&[at(1, 100.0, 4.0, 2.0), at(10, 121.0, 4.1, 1.8)]);
+        let met: Vec<_> = found.iter().filter_map(Figure::met).collect();
+        assert_eq!(met, [false, true, true]);
+        assert_eq!(median(vec![3.0, 1.0, 2.0]), 2.0);
+    }
+}
