@@ -1,7 +1,7 @@
 //! `infra/s3queue.sql` on the real engine, against the functions' own reader of lines: the same rows, the same lines put aside.
 
 use anyhow::{Context as _, ensure};
-use event_model::{Record, Row};
+use event_model::Row;
 use serde_json::{Value, json};
 
 use crate::process::{Service, checkout, scratch, weir_ok};
@@ -98,8 +98,12 @@ fn lines() -> anyhow::Result<Vec<String>> {
     Ok(lines.into_iter().enumerate().map(own).collect())
 }
 
-fn told(row: &Row) -> Value {
-    let exp: serde_json::Map<_, _> = row.exp.iter().map(|(key, value)| (key.clone(), json!(value))).collect();
+fn told(row: &Row<'_>) -> Value {
+    let exp: serde_json::Map<_, _> = row
+        .exp
+        .iter()
+        .map(|(key, value)| (key.to_string(), json!(value)))
+        .collect();
     json!([
         row.dt,
         row.name,
@@ -148,8 +152,8 @@ async fn it_stores_and_puts_aside_what_the_loader_would() -> anyhow::Result<()> 
 
     let (mut rows, mut aside) = (Vec::new(), Vec::new());
     for line in &lines {
-        match Record::from_line(line.as_bytes()) {
-            Ok(record) => rows.push(told(&Row::from(record)).to_string()),
+        match Row::from_line(line.as_bytes()) {
+            Ok(row) => rows.push(told(&row).to_string()),
             // ClickHouse's own reader takes a number of more than 64 bits for no JSON.
             Err(_) if line.contains("18446744073709551616") => {
                 aside.push(json!(["json", "not_json", "", line]).to_string());

@@ -13,12 +13,14 @@ mod issue;
 mod json;
 pub mod limits;
 mod line;
+mod row;
 mod schema;
 mod write;
 
 pub use batch::Events;
 pub use event::{Event, FIELDS};
 pub use issue::{Bound, Issue, Loc, Reason, Rejection, Undecodable};
-pub use line::{LineError, Record, Row, is_request_id};
+pub use line::Record;
+pub use row::{LineError, Row, is_request_id};
 pub use schema::NormalisedEvent;
 pub use write::Stamp;

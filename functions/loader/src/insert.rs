@@ -9,7 +9,6 @@
 //! are recognised and skipped. Two copies of one event in different groups, or in one, are left to the table's engine,
 //! which keeps one per sorting key.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -66,7 +65,7 @@ pub struct Group {
 
 /// Inserts rows into `events`, one insert a month, each taking at most `limit`. Inserting the same rows again, in any
 /// order, changes nothing.
-pub async fn rows(client: &Client, rows: Vec<Row>, limit: Duration) -> Result<(), WarehouseError> {
+pub async fn rows(client: &Client, rows: &[Row<'_>], limit: Duration) -> Result<(), WarehouseError> {
     for group in groups(rows) {
         tracing::debug!(month = group.month, rows = group.rows, token = group.token, "inserting");
         send(client, INSERT_EVENTS, group.block, &group.token, limit).await?;
@@ -76,19 +75,20 @@ pub async fn rows(client: &Client, rows: Vec<Row>, limit: Duration) -> Result<()
 
 /// As [`rows`], but a row that the table refuses does not cost its neighbours: it is found by halving its group, and given
 /// back. More than [`MAX_REFUSED`] of them are no bad rows but a table that refuses them all, and an error.
-pub async fn rows_apart(client: &Client, rows: Vec<Row>, limit: Duration) -> Result<Vec<Rejected>, WarehouseError> {
+pub async fn rows_apart(client: &Client, rows: &[Row<'_>], limit: Duration) -> Result<Vec<Rejected>, WarehouseError> {
     let mut refused = Vec::new();
-    for (month, rows) in months(rows) {
+    let sorted = sorted(rows);
+    for (month, rows) in months(&sorted) {
         let mut parts = vec![rows];
-        while let Some(mut rows) = parts.pop() {
-            let group = Group::of(month, &rows);
+        while let Some(rows) = parts.pop() {
+            let group = Group::of(month, rows);
             let Err(error) = send(client, INSERT_EVENTS, group.block, &group.token, limit).await else {
                 continue;
             };
             let Some(exception) = error.bad_data() else {
                 return Err(error);
             };
-            match &rows[..] {
+            match rows {
                 [_] if refused.len() >= MAX_REFUSED => return Err(error),
                 [row] => refused.push(Rejected {
                     stage: "insert",
@@ -99,9 +99,9 @@ pub async fn rows_apart(client: &Client, rows: Vec<Row>, limit: Duration) -> Res
                     raw: row.to_line(),
                 }),
                 _ => {
-                    let half = rows.split_off(rows.len() / 2);
-                    parts.push(half);
-                    parts.push(rows);
+                    let (first, second) = rows.split_at(rows.len() / 2);
+                    parts.push(second);
+                    parts.push(first);
                 }
             }
         }
@@ -110,16 +110,15 @@ pub async fn rows_apart(client: &Client, rows: Vec<Row>, limit: Duration) -> Res
 }
 
 /// Groups rows by month, each group sorted by the table's sorting key.
-pub fn groups(rows: Vec<Row>) -> Vec<Group> {
-    months(rows)
-        .into_iter()
-        .map(|(month, rows)| Group::of(month, &rows))
+pub fn groups(rows: &[Row<'_>]) -> Vec<Group> {
+    months(&sorted(rows))
+        .map(|(month, rows)| Group::of(month, rows))
         .collect()
 }
 
 impl Group {
     /// The group of sorted rows of one month.
-    fn of(month: u32, rows: &[Row]) -> Self {
+    fn of(month: u32, rows: &[&Row<'_>]) -> Self {
         let (block, token) = rows_block(rows);
         Group {
             month,
@@ -130,22 +129,38 @@ impl Group {
     }
 }
 
-/// Rows by month, each month's sorted by the table's sorting key.
-fn months(rows: Vec<Row>) -> BTreeMap<u32, Vec<Row>> {
-    let mut months: BTreeMap<u32, Vec<Row>> = BTreeMap::new();
-    for row in rows {
-        months.entry(month(row.dt)).or_default().push(row);
+/// The rows in the order of the table's sorting key. Months follow one another in it.
+fn sorted<'r, 'a>(rows: &'r [Row<'a>]) -> Vec<&'r Row<'a>> {
+    // What decides most comparisons stands beside the row.
+    let mut keyed: Vec<_> = rows.iter().map(|row| (first_of_key(row), row)).collect();
+    keyed.sort_unstable_by(|(a, a_row), (b, b_row)| a.cmp(b).then_with(|| by_sorting_key(a_row, b_row)));
+    keyed.into_iter().map(|(_, row)| row).collect()
+}
+
+/// The beginning of the sorting key: `dt` and four bytes of `name`. A name that ends earlier goes on with zeros, and none that
+/// it is the beginning of comes before it.
+fn first_of_key(row: &Row<'_>) -> u64 {
+    let mut name = [0; 4];
+    for (to, from) in name.iter_mut().zip(row.name.bytes()) {
+        *to = from;
     }
-    for rows in months.values_mut() {
-        rows.sort_by(by_sorting_key);
-    }
-    months
+    u64::from(row.dt) << 32 | u64::from(u32::from_be_bytes(name))
+}
+
+/// Cuts sorted rows where a month ends.
+fn months<'s, 'r, 'a>(mut rows: &'s [&'r Row<'a>]) -> impl Iterator<Item = (u32, &'s [&'r Row<'a>])> {
+    std::iter::from_fn(move || {
+        let month = month(rows.first()?.dt);
+        let own;
+        (own, rows) = rows.split_at(rows.partition_point(|row| self::month(row.dt) == month));
+        Some((month, own))
+    })
 }
 
 /// `ORDER BY (dt, name, obj, obj_id, event_id)`, and then whatever makes the order of any two different rows certain, so
 /// that the same rows always give the same block.
-fn by_sorting_key(a: &Row, b: &Row) -> std::cmp::Ordering {
-    let key = |row: &Row| {
+fn by_sorting_key(a: &Row<'_>, b: &Row<'_>) -> std::cmp::Ordering {
+    let key = |row: &Row<'_>| {
         (
             row.dt,
             row.event_id,
@@ -170,43 +185,32 @@ fn month(dt: u32) -> u32 {
 
 /// The columns of `events`, without `inserted_at`, as a block and its token. Strings go where the table has LowCardinality:
 /// ClickHouse converts.
-fn rows_block(rows: &[Row]) -> (Vec<u8>, String) {
-    let mut block = Block::new(12, rows.len());
-    block.column("dt", "DateTime('UTC')", rows, |out, row| {
-        out.extend_from_slice(&row.dt.to_le_bytes())
-    });
-    block.column("name", "String", rows, |out, row| {
-        native::string(out, row.name.as_bytes())
-    });
-    block.column("user_id", "UInt64", rows, |out, row| {
-        out.extend_from_slice(&row.user_id.to_le_bytes())
-    });
-    block.column("url", "String", rows, |out, row| {
-        native::string(out, row.url.as_bytes())
-    });
-    block.column("obj", "String", rows, |out, row| {
-        native::string(out, row.obj.as_bytes())
-    });
-    block.column("obj_id", "String", rows, |out, row| {
-        native::string(out, row.obj_id.as_bytes())
-    });
-    block.column("product_id", "UInt64", rows, |out, row| {
-        out.extend_from_slice(&row.product_id.to_le_bytes())
-    });
-    block.column("amount", "Float64", rows, |out, row| {
-        out.extend_from_slice(&row.amount.to_le_bytes())
-    });
+fn rows_block(rows: &[&Row<'_>]) -> (Vec<u8>, String) {
+    let mut block = Block::with_capacity(12, rows.len(), rows.iter().map(|row| most_bytes(row)).sum());
+    block.fixed("dt", "DateTime('UTC')", rows, |row| row.dt.to_le_bytes());
+    block.strings("name", rows, |row| row.name.as_bytes());
+    block.fixed("user_id", "UInt64", rows, |row| row.user_id.to_le_bytes());
+    block.strings("url", rows, |row| row.url.as_bytes());
+    block.strings("obj", rows, |row| row.obj.as_bytes());
+    block.strings("obj_id", rows, |row| row.obj_id.as_bytes());
+    block.fixed("product_id", "UInt64", rows, |row| row.product_id.to_le_bytes());
+    block.fixed("amount", "Float64", rows, |row| row.amount.to_le_bytes());
     block.string_map("exp", rows, |row| &row.exp);
-    block.column("event_id", "UUID", rows, |out, row| native::uuid(out, row.event_id));
-    block.column("received_at", "DateTime64(3, 'UTC')", rows, |out, row| {
-        out.extend_from_slice(&row.received_at.to_le_bytes());
+    block.fixed("event_id", "UUID", rows, |row| native::uuid(row.event_id));
+    block.fixed("received_at", "DateTime64(3, 'UTC')", rows, |row| {
+        row.received_at.to_le_bytes()
     });
     // As of a block that ends here, whose first byte is its number of columns.
     let token = token("events", &[&[11], &block.written()[1..]]);
-    block.column("request_id", "String", rows, |out, row| {
-        native::string(out, row.request_id.as_bytes())
-    });
+    block.strings("request_id", rows, |row| row.request_id.as_bytes());
     (block.finish(), token)
+}
+
+/// No fewer bytes than a row has in a block: its texts, with the two bytes that the length of most has, and what is of one size.
+fn most_bytes(row: &Row<'_>) -> usize {
+    let texts = [&row.name, &row.url, &row.obj, &row.obj_id, &row.request_id];
+    let pairs = row.exp.iter().map(|(key, value)| key.len() + value.len() + 4);
+    texts.iter().map(|text| text.len() + 2).sum::<usize>() + pairs.sum::<usize>() + 4 + 5 * 8 + 16
 }
 
 /// The token of a block that is given in pieces.

@@ -15,7 +15,7 @@ mod quarantine;
 mod store;
 
 pub use context::{Config, Context};
-pub use delivery::{Lines, MAX_RECORDS};
+pub use delivery::{Lines, MAX_RECORDS, NotBase64, Records};
 pub use error::{Error, MAX_INFLATED_BYTES};
 pub use handler::handle;
-pub use store::{Stored, store};
+pub use store::{Stored, blocks, store};

@@ -16,7 +16,12 @@ pub struct Block {
 impl Block {
     /// Begins a block of exactly so many columns and rows.
     pub fn new(columns: usize, rows: usize) -> Self {
-        let mut out = Vec::with_capacity(64 * columns + 160 * rows);
+        Block::with_capacity(columns, rows, 160 * rows)
+    }
+
+    /// The same, with room for so many bytes of values.
+    pub fn with_capacity(columns: usize, rows: usize, bytes: usize) -> Self {
+        let mut out = Vec::with_capacity(64 * columns + bytes);
         varint(&mut out, columns as u64);
         varint(&mut out, rows as u64);
         Block {
@@ -26,16 +31,32 @@ impl Block {
         }
     }
 
-    /// Writes a column: `write` appends the value of one row.
-    pub fn column<T>(&mut self, name: &str, type_name: &str, rows: &[T], mut write: impl FnMut(&mut Vec<u8>, &T)) {
+    /// Writes a column whose values all have the same size.
+    pub fn fixed<T, const N: usize>(&mut self, name: &str, type_name: &str, rows: &[T], value: impl Fn(&T) -> [u8; N]) {
         self.header(name, type_name, rows.len());
+        let start = self.out.len();
+        self.out.resize(start + N * rows.len(), 0);
+        let (places, _) = self.out[start..].as_chunks_mut();
+        for (place, row) in places.iter_mut().zip(rows) {
+            *place = value(row);
+        }
+    }
+
+    /// Writes a column of type `String`.
+    pub fn strings<'r, T>(&mut self, name: &str, rows: &'r [T], value: impl Fn(&'r T) -> &'r [u8]) {
+        self.header(name, "String", rows.len());
         for row in rows {
-            write(&mut self.out, row);
+            string(&mut self.out, value(row));
         }
     }
 
     /// Writes a column of type `Map(String, String)`: where each row's pairs end, then all keys, then all values.
-    pub fn string_map<T>(&mut self, name: &str, rows: &[T], pairs: impl Fn(&T) -> &[(String, String)]) {
+    pub fn string_map<'r, T, S: AsRef<str> + 'r>(
+        &mut self,
+        name: &str,
+        rows: &'r [T],
+        pairs: impl Fn(&'r T) -> &'r [(S, S)],
+    ) {
         self.header(name, "Map(String, String)", rows.len());
         let mut end = 0_u64;
         for row in rows {
@@ -43,10 +64,10 @@ impl Block {
             self.out.extend_from_slice(&end.to_le_bytes());
         }
         for (key, _) in rows.iter().flat_map(&pairs) {
-            string(&mut self.out, key.as_bytes());
+            string(&mut self.out, key.as_ref().as_bytes());
         }
         for (_, value) in rows.iter().flat_map(&pairs) {
-            string(&mut self.out, value.as_bytes());
+            string(&mut self.out, value.as_ref().as_bytes());
         }
     }
 
@@ -87,11 +108,10 @@ pub fn string(out: &mut Vec<u8>, value: &[u8]) {
     out.extend_from_slice(value);
 }
 
-/// Appends a UUID: two 64-bit numbers, the high one first, each little-endian.
-pub fn uuid(out: &mut Vec<u8>, value: Uuid) {
+/// A UUID's bytes: two 64-bit numbers, the high one first, each little-endian.
+pub fn uuid(value: Uuid) -> [u8; 16] {
     let (high, low) = value.as_u64_pair();
-    out.extend_from_slice(&high.to_le_bytes());
-    out.extend_from_slice(&low.to_le_bytes());
+    (u128::from(low) << 64 | u128::from(high)).to_le_bytes()
 }
 
 #[cfg(test)]
@@ -103,14 +123,9 @@ mod tests {
     fn golden_block() {
         let rows = [vec![("a".to_owned(), "b".to_owned())], vec![]];
         let mut block = Block::new(2, 2);
-        block.column(
-            "u",
-            "UUID",
-            &["00112233-4455-6677-8899-aabbccddeeff"; 2],
-            |out, text| {
-                uuid(out, text.parse().unwrap());
-            },
-        );
+        block.fixed("u", "UUID", &["00112233-4455-6677-8899-aabbccddeeff"; 2], |text| {
+            uuid(text.parse().unwrap())
+        });
         block.string_map("m", &rows, |row| row);
         let id = b"\x77\x66\x55\x44\x33\x22\x11\x00\xff\xee\xdd\xcc\xbb\xaa\x99\x88";
         let expected = [

@@ -75,18 +75,13 @@ async fn known(client: &Client, ids: &[Uuid], limit: Duration) -> Result<HashSet
 fn block(lines: &Lines<'_>, request_id: &str) -> Vec<u8> {
     let rows: Vec<_> = lines.iter().collect();
     let mut block = Block::new(7, rows.len());
-    block.column("id", "UUID", &rows, |out, (id, _)| native::uuid(out, **id));
-    let mut text = |name, value: fn(&Rejected) -> &[u8]| {
-        block.column(name, "String", &rows, |out, (_, line)| native::string(out, value(line)));
-    };
-    text("stage", |line| line.stage.as_bytes());
-    text("code", |line| line.code.as_bytes());
-    text("reason", |line| line.reason.as_bytes());
-    text("field", |line| line.field.as_bytes());
-    text("raw", |line| &line.raw);
-    block.column("request_id", "String", &rows, |out, _| {
-        native::string(out, request_id.as_bytes())
-    });
+    block.fixed("id", "UUID", &rows, |(id, _)| native::uuid(**id));
+    block.strings("stage", &rows, |(_, line)| line.stage.as_bytes());
+    block.strings("code", &rows, |(_, line)| line.code.as_bytes());
+    block.strings("reason", &rows, |(_, line)| line.reason.as_bytes());
+    block.strings("field", &rows, |(_, line)| line.field.as_bytes());
+    block.strings("raw", &rows, |(_, line)| &line.raw);
+    block.strings("request_id", &rows, |_| request_id.as_bytes());
     block.finish()
 }
 

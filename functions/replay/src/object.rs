@@ -3,9 +3,7 @@
 use std::borrow::Cow;
 use std::io::Read;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use loader::Lines;
+use loader::Records;
 use serde::Deserialize;
 
 /// Most bytes that an object may have, and inflate to. Firehose buffers at most 64 MiB, which base64 makes a third longer.
@@ -29,8 +27,8 @@ struct ErrorRecord<'a> {
 /// What an object holds.
 #[derive(Debug, Default)]
 pub struct Contents {
-    /// The lines of each delivery. Cut as Firehose cut them, so that their tokens are those of its attempts.
-    pub deliveries: Vec<Lines>,
+    /// The records of each delivery. Cut as Firehose cut them, so that their tokens are those of its attempts.
+    pub deliveries: Vec<Records>,
     /// Error records read.
     pub records: usize,
     /// Lines that are no error record.
@@ -68,33 +66,34 @@ impl Contents {
             if line.trim_ascii().is_empty() {
                 continue;
             }
-            match decode(line) {
-                Ok((data, attempt)) => {
-                    contents.records += 1;
-                    if last_attempt.replace(attempt) != Some(attempt) {
-                        contents.deliveries.push(Lines::default());
-                    }
-                    if let Some(delivery) = contents.deliveries.last_mut() {
-                        delivery.read(&data);
-                    }
-                }
+            match contents.add(line, &mut last_attempt) {
+                Ok(()) => contents.records += 1,
                 Err(why) => contents.undecodable.push(Undecodable { line: index + 1, why }),
             }
         }
         Ok(contents)
     }
-}
 
-/// The data of an error record, and when its last attempt ended.
-fn decode(line: &[u8]) -> Result<(Vec<u8>, i64), &'static str> {
-    let record: ErrorRecord<'_> = serde_json::from_slice(line).map_err(|error| match error.classify() {
-        serde_json::error::Category::Data => "rawData is missing or of another type",
-        _ => "it is not JSON",
-    })?;
-    let data = STANDARD
-        .decode(record.raw_data.as_bytes())
-        .map_err(|_| "rawData is not base64")?;
-    Ok((data, record.attempt_ending_timestamp))
+    /// Adds an error record to the delivery that it was of: to the last one, if the last attempt of both ended at the same time.
+    fn add(&mut self, line: &[u8], last_attempt: &mut Option<i64>) -> Result<(), &'static str> {
+        let record: ErrorRecord<'_> = serde_json::from_slice(line).map_err(|error| match error.classify() {
+            serde_json::error::Category::Data => "rawData is missing or of another type",
+            _ => "it is not JSON",
+        })?;
+        let data = record.raw_data.as_bytes();
+        let not_base64 = |_| "rawData is not base64";
+        let attempt = Some(record.attempt_ending_timestamp);
+        match self.deliveries.last_mut() {
+            Some(delivery) if *last_attempt == attempt => delivery.push(data).map_err(not_base64)?,
+            _ => {
+                let mut delivery = Records::default();
+                delivery.push(data).map_err(not_base64)?;
+                self.deliveries.push(delivery);
+                *last_attempt = attempt;
+            }
+        }
+        Ok(())
+    }
 }
 
 fn inflate(object: &[u8]) -> Result<Cow<'_, [u8]>, ObjectError> {
@@ -120,6 +119,8 @@ fn inflate(object: &[u8]) -> Result<Cow<'_, [u8]>, ObjectError> {
 mod tests {
     use std::io::Write;
 
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
     use serde_json::json;
 
     use super::*;
@@ -155,6 +156,7 @@ mod tests {
         let sizes: Vec<_> = contents
             .deliveries
             .iter()
+            .map(Records::lines)
             .map(|lines| (lines.rows.len(), lines.rejected.len()))
             .collect();
         assert_eq!((sizes, contents.records), (vec![(2, 1), (1, 0)], 3));

@@ -44,8 +44,8 @@ pub async fn store(
         undecodable: contents.undecodable.len(),
         ..Outcome::default()
     };
-    for lines in contents.deliveries {
-        let stored = loader::store(client, lines, name, limit).await?;
+    for delivery in contents.deliveries {
+        let stored = loader::store(client, delivery.lines(), name, limit).await?;
         outcome.rows += stored.rows;
         outcome.quarantined += stored.quarantined;
     }

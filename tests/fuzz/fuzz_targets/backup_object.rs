@@ -54,8 +54,9 @@ fn records(records: &[&[u8]]) {
         (contents.records, contents.undecodable.len()),
         (records.len(), records.len())
     );
-    let [lines] = &contents.deliveries[..] else {
+    let [delivery] = &contents.deliveries[..] else {
         panic!("one end of the last attempt is one delivery");
     };
+    let lines = delivery.lines();
     assert_eq!((&lines.rows, &lines.rejected), (&expected.rows, &expected.rejected));
 }

@@ -20,7 +20,7 @@ use std::collections::BTreeMap;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use delivery::{Delivery, Lines};
-use event_model::{Record, Row};
+use event_model::Row;
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 
@@ -53,15 +53,16 @@ fn records(records: &[&[u8]]) {
         .map(|data| serde_json::json!({ "data": STANDARD.encode(data) }))
         .collect();
     let body = serde_json::json!({ "requestId": "r", "timestamp": 1, "records": encoded }).to_string();
-    let lines = Delivery::parse(body.as_bytes()).expect("this is a delivery").lines();
+    let delivery = Delivery::parse(body.as_bytes()).expect("this is a delivery");
+    let lines = delivery.lines();
     check(&lines);
 
     let expected = records.iter().flat_map(|data| data.split(|byte| *byte == b'\n'));
     let expected = expected.filter(|line| !line.trim_ascii().is_empty());
     let (mut rows, mut rejected) = (lines.rows.iter(), lines.rejected.iter());
     for line in expected {
-        match Record::from_line(line) {
-            Ok(record) => assert_eq!(rows.next(), Some(&Row::from(record))),
+        match Row::from_line(line) {
+            Ok(row) => assert_eq!(rows.next(), Some(&row)),
             Err(error) => {
                 let bad = rejected.next().expect("a bad line is kept");
                 assert_eq!(
@@ -75,14 +76,14 @@ fn records(records: &[&[u8]]) {
 }
 
 /// Rejected lines say why, and rows have the same tokens in whichever order they come.
-fn check(lines: &Lines) {
+fn check(lines: &Lines<'_>) {
     for bad in &lines.rejected {
         assert!(!bad.reason.is_empty() && !bad.code.is_empty() && ["decode", "json", "record"].contains(&bad.stage));
     }
-    let groups = loader::insert::groups(lines.rows.clone());
+    let groups = loader::insert::groups(&lines.rows);
     assert_eq!(groups.iter().map(|group| group.rows).sum::<usize>(), lines.rows.len());
     let tokens: BTreeMap<_, _> = groups.iter().map(|group| (group.month, &group.token)).collect();
     assert_eq!(tokens.len(), groups.len(), "a month is one insert");
-    let reversed = loader::insert::groups(lines.rows.iter().rev().cloned().collect());
+    let reversed = loader::insert::groups(&lines.rows.iter().rev().cloned().collect::<Vec<_>>());
     assert_eq!(groups, reversed, "a retry in another order is the same insert");
 }

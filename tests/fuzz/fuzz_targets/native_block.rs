@@ -59,7 +59,7 @@ fuzz_target!(|input: Input<'_>| match input {
     Input::Bytes(block, types) => anything(block, &types),
 });
 
-fn row(fields: Fields) -> Row {
+fn row(fields: Fields) -> Row<'static> {
     let Fields {
         dt,
         numbers,
@@ -69,27 +69,27 @@ fn row(fields: Fields) -> Row {
     } = fields;
     Row {
         dt,
-        name: texts.0,
+        name: texts.0.into(),
         user_id: numbers.0,
-        url: texts.1,
-        obj: texts.2,
-        obj_id: texts.3,
+        url: texts.1.into(),
+        obj: texts.2.into(),
+        obj_id: texts.3.into(),
         product_id: numbers.1,
         amount: f64::from(numbers.2) / 8.0,
-        exp,
+        exp: exp.into_iter().map(|(key, value)| (key.into(), value.into())).collect(),
         event_id: Uuid::from_u128(numbers.3),
         received_at: numbers.4,
-        request_id,
+        request_id: request_id.into(),
     }
 }
 
 /// The loader's blocks hold the rows that it was given, and walking them finds every column.
-fn loaded(rows: Vec<Row>) {
+fn loaded(rows: Vec<Row<'static>>) {
     let mut read = Vec::new();
-    for group in groups(rows.clone()) {
+    for group in groups(&rows) {
         let rows = decode(&group.block).expect("what was encoded is decoded");
         assert_eq!(rows.len(), group.rows);
-        let order = |row: &Row| {
+        let order = |row: &Row<'static>| {
             (
                 row.dt,
                 row.name.clone(),
@@ -102,7 +102,7 @@ fn loaded(rows: Vec<Row>) {
         read.extend(rows);
         walks(&group.block, 12);
     }
-    let sorted = |mut rows: Vec<Row>| {
+    let sorted = |mut rows: Vec<Row<'static>>| {
         rows.sort_by_cached_key(|row| format!("{row:?}"));
         rows
     };
@@ -121,7 +121,7 @@ fn walks(block: &[u8], columns: usize) {
 }
 
 /// Reads a block of `events`, knowing its columns.
-fn decode(block: &[u8]) -> Option<Vec<Row>> {
+fn decode(block: &[u8]) -> Option<Vec<Row<'static>>> {
     let mut reader = Reader(block);
     let (columns, rows) = (reader.number()?, usize::try_from(reader.number()?).ok()?);
     assert_eq!(columns, 12);
@@ -151,17 +151,17 @@ fn decode(block: &[u8]) -> Option<Vec<Row>> {
         before = ends[at];
         Row {
             dt: dt[at],
-            name: name[at].clone(),
+            name: name[at].clone().into(),
             user_id: user_id[at],
-            url: url[at].clone(),
-            obj: obj[at].clone(),
-            obj_id: obj_id[at].clone(),
+            url: url[at].clone().into(),
+            obj: obj[at].clone().into(),
+            obj_id: obj_id[at].clone().into(),
             product_id: product_id[at],
             amount: amount[at],
-            exp: pairs.by_ref().take(own as usize).collect(),
+            exp: pairs.by_ref().take(own as usize).map(|(key, value)| (key.into(), value.into())).collect(),
             event_id: event_id[at],
             received_at: received_at[at],
-            request_id: request_id[at].clone(),
+            request_id: request_id[at].clone().into(),
         }
     });
     Some(rows.collect())

@@ -257,23 +257,25 @@ async fn a_row_that_the_table_refuses_is_found_and_kept() {
 
 #[tokio::test]
 async fn a_table_that_refuses_everything_is_no_matter_of_rows() {
-    let rows = (0..=insert::MAX_REFUSED).map(|id| Row {
-        dt: 1_700_000_000,
-        name: String::new(),
-        user_id: 1,
-        url: String::new(),
-        obj: String::new(),
-        obj_id: String::new(),
-        product_id: 0,
-        amount: 0.0,
-        exp: Vec::new(),
-        event_id: uuid::Uuid::from_u128(id as u128),
-        received_at: 0,
-        request_id: String::new(),
-    });
+    let rows: Vec<_> = (0..=insert::MAX_REFUSED)
+        .map(|id| Row {
+            dt: 1_700_000_000,
+            name: "".into(),
+            user_id: 1,
+            url: "".into(),
+            obj: "".into(),
+            obj_id: "".into(),
+            product_id: 0,
+            amount: 0.0,
+            exp: Vec::new(),
+            event_id: uuid::Uuid::from_u128(id as u128),
+            received_at: 0,
+            request_id: "".into(),
+        })
+        .collect();
     let fake = Fake::start(std::iter::repeat_n(REFUSES_DATA, 1_000)).await;
     let limit = std::time::Duration::from_secs(60);
-    let refused = insert::rows_apart(&fake.context.clickhouse, rows.collect(), limit).await;
+    let refused = insert::rows_apart(&fake.context.clickhouse, &rows, limit).await;
     assert_eq!(refused.unwrap_err().exception(), Some(469));
     assert!(fake.tables().len() <= 2 * insert::MAX_REFUSED + 2);
 }

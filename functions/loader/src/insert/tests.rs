@@ -1,4 +1,3 @@
-use event_model::Record;
 use proptest::prelude::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use uuid::Uuid;
@@ -12,11 +11,12 @@ prop_compose! {
         user_id in any::<u64>(), product_id in any::<u64>(), amount in 0.0..1e12_f64,
         exp in prop::collection::btree_map("[a-z]{0,200}", "[a-z]{0,3}", 0..4),
         id in any::<u128>(), received_at in 0_i64..4_102_444_800_000, request_id in "([0-9a-f-]{36})?",
-    ) -> Row {
+    ) -> Row<'static> {
         let [name, url, obj, obj_id] = strings.try_into().unwrap();
         Row {
-            dt, name, user_id, url, obj, obj_id, product_id, amount, exp: exp.into_iter().collect(),
-            event_id: Uuid::from_u128(id), received_at, request_id,
+            dt, name: name.into(), user_id, url: url.into(), obj: obj.into(), obj_id: obj_id.into(), product_id, amount,
+            exp: exp.into_iter().map(|(key, value)| (key.into(), value.into())).collect(),
+            event_id: Uuid::from_u128(id), received_at, request_id: request_id.into(),
         }
     }
 }
@@ -57,7 +57,7 @@ impl<'a> Decoder<'a> {
         (0..rows).map(|_| read(self)).collect()
     }
 
-    fn rows(mut self) -> Vec<Row> {
+    fn rows(mut self) -> Vec<Row<'static>> {
         assert_eq!(self.varint(), 12);
         let rows = self.varint();
         let dt = self.column(rows, "dt", "DateTime('UTC')", |d| {
@@ -84,23 +84,23 @@ impl<'a> Decoder<'a> {
                 let end = ends[at] as usize;
                 let exp = keys[start..end]
                     .iter()
-                    .cloned()
-                    .zip(values[start..end].iter().cloned())
+                    .zip(&values[start..end])
+                    .map(|(key, value)| (key.clone().into(), value.clone().into()))
                     .collect();
                 start = end;
                 Row {
                     dt: dt[at],
-                    name: name[at].clone(),
+                    name: name[at].clone().into(),
                     user_id: user_id[at],
-                    url: url[at].clone(),
-                    obj: obj[at].clone(),
-                    obj_id: obj_id[at].clone(),
+                    url: url[at].clone().into(),
+                    obj: obj[at].clone().into(),
+                    obj_id: obj_id[at].clone().into(),
                     product_id: product_id[at],
                     amount: amount[at],
                     exp,
                     event_id: event_id[at],
                     received_at: received_at[at],
-                    request_id: request_id[at].clone(),
+                    request_id: request_id[at].clone().into(),
                 }
             })
             .collect()
@@ -112,27 +112,27 @@ proptest! {
 
     #[test]
     fn a_block_holds_its_rows(rows in prop::collection::vec(any_row(), 0..30)) {
-        let (block, _) = rows_block(&rows);
+        let (block, _) = rows_block(&rows.iter().collect::<Vec<_>>());
         prop_assert_eq!(Decoder(&block).rows(), rows);
     }
 
     /// The same rows give the same blocks and tokens, in whatever order they come; other rows give other tokens.
     #[test]
     fn order_does_not_matter(rows in prop::collection::vec(any_row(), 1..30), seed in any::<prop::sample::Index>()) {
-        let expected = groups(rows.clone());
+        let expected = groups(&rows);
         let mut turned = rows.clone();
         turned.rotate_left(seed.index(rows.len()));
         turned.reverse();
-        prop_assert_eq!(groups(turned.clone()), expected.clone());
-        let back: Vec<Row> = expected.iter().flat_map(|group| Decoder(&group.block).rows()).collect();
+        prop_assert_eq!(groups(&turned), expected.clone());
+        let back: Vec<_> = expected.iter().flat_map(|group| Decoder(&group.block).rows()).collect();
         prop_assert_eq!(back.len(), rows.len());
         turned.pop();
-        prop_assert_ne!(groups(turned), expected);
+        prop_assert_ne!(groups(&turned), expected);
     }
 
     #[test]
     fn groups_are_months(rows in prop::collection::vec(any_row(), 1..30)) {
-        let groups = groups(rows);
+        let groups = groups(&rows);
         prop_assert!(groups.is_sorted_by(|a, b| a.month < b.month));
         for group in groups {
             let rows = Decoder(&group.block).rows();
@@ -166,10 +166,70 @@ fn tokens_stay() {
     let with = line.replace("\"}}", "\"},\"request_id\":\"8f5e0c7a-3f1d-4e57-9f0a-5b8a4c1d2e3f\"}");
     assert_ne!(with, line);
     for line in [line, &with] {
-        let groups = groups(vec![Record::from_line(line.as_bytes()).unwrap().into()]);
+        let groups = groups(&[Row::from_line(line.as_bytes()).unwrap()]);
         assert_eq!((groups.len(), groups[0].month, groups[0].rows), (1, 202_405, 1));
         assert_eq!(groups[0].token, "weir-events-6f3159fbbd2735ed3b5ac99aa50629e0");
     }
+}
+
+/// The lines of the benches.
+#[path = "../../benches/sample/mod.rs"]
+mod sample;
+
+/// Of many rows, whose order is decided by each column of the sorting key and by what comes after it: tokens and blocks byte by byte.
+#[test]
+fn blocks_stay() {
+    let mut lines = sample::lines(200, &["2024-05-17", "2024-03-31", "2024-04-01"]);
+    let first = lines[0].clone();
+    for (from, to) in [
+        ("\"name\":\"", "\"name\":\"\\u00e9\\n"),
+        ("\"name\":\"", "\"name\":\"\u{1f600}"),
+        ("\"obj\":\"", "\"obj\":\"a\\u0000"),
+        ("\"obj\":\"", "\"obj\":\"a"),
+        ("\"obj_id\":\"", "\"obj_id\":\"\\\""),
+        ("\"event_id\":\"0", "\"event_id\":\"f"),
+        ("17T10:", "18T10:"),
+        ("\"user_id\":", "\"user_id\":1"),
+        ("\"product_id\":", "\"product_id\":1"),
+        ("\"amount\":", "\"amount\":1"),
+        ("https://", "http://"),
+        ("\"exp\":{\"cart_style\"", "\"exp\":{\"a\":\"\",\"cart_style\""),
+        ("\"request_id\":\"", "\"request_id\":\"\"}\n#"),
+    ] {
+        let other = first.replacen(from, to, 1);
+        assert_ne!(other, first, "{from}");
+        lines.push(other.split('#').next().unwrap_or_default().to_owned());
+    }
+    let rows: Vec<_> = lines
+        .iter()
+        .map(|line| Row::from_line(line.trim_end().as_bytes()).unwrap())
+        .collect();
+    let found: Vec<_> = groups(&rows)
+        .into_iter()
+        .map(|group| (group.month, group.rows, group.token, token("block", &[&group.block])))
+        .collect();
+    let expected: [(u32, usize, &str, &str); 3] = [
+        (
+            202_403,
+            67,
+            "weir-events-407d516752ad42e3cc1d1b31ded26666",
+            "weir-block-387064dcadecf84986bddb27c320df1e",
+        ),
+        (
+            202_404,
+            66,
+            "weir-events-7bbe280103b53dd88e00bc566192547b",
+            "weir-block-977e1861d4d10af67e8ddb9c2b1c3bf6",
+        ),
+        (
+            202_405,
+            80,
+            "weir-events-2531e897c2b2ad0316ed8b34120c753c",
+            "weir-block-6db56940f9ce8b06326c8b428265f3b1",
+        ),
+    ];
+    let expected = expected.map(|(month, rows, token, block)| (month, rows, token.to_owned(), block.to_owned()));
+    assert_eq!(found, expected);
 }
 
 /// A server may answer before it has read what it was sent, and then read no further, or close. What it says decides

@@ -11,6 +11,7 @@ mod figure;
 mod growth;
 mod instructions;
 mod load;
+mod server_cpu;
 mod start;
 
 use std::path::PathBuf;
@@ -179,7 +180,7 @@ async fn measure(args: &Args, project: &Project, stack: &mut Option<Arc<Apart>>)
     for part in args.parts() {
         figures.extend(match part {
             Part::Edge => cpu::edge(project).await?,
-            Part::Loader => cpu::loader(project).await?,
+            Part::Loader => cpu::loader(project, args.library.clone()).await?,
             Part::Instructions => instructions::run(project, args.accept).await?,
             Part::EndToEnd => end_to_end::run(project, &args.plan(), stack).await?,
             Part::Growth => growth::run(project, &args.rows, !args.unoptimised, stack).await?,

@@ -171,6 +171,8 @@ async fn attempt(http: &reqwest::Client, firehose: &str, records: &[&[Line]]) ->
 mod tests {
     use std::collections::BTreeSet;
 
+    use event_model::Row;
+
     use super::*;
 
     #[test]
@@ -181,11 +183,11 @@ mod tests {
         for line in &lines {
             let bytes = match line {
                 Line::Poison(bytes) => {
-                    assert!(Record::from_line(bytes).is_err(), "{}", String::from_utf8_lossy(bytes));
+                    assert!(Row::from_line(bytes).is_err(), "{}", String::from_utf8_lossy(bytes));
                     bytes
                 }
                 Line::Good(id, bytes) => {
-                    assert_eq!(Record::from_line(bytes).unwrap().event_id, *id);
+                    assert_eq!(Row::from_line(bytes).unwrap().event_id, *id);
                     bytes
                 }
             };

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use event_model::Record;
+use event_model::Row;
 use serde::Deserialize;
 use uuid::Uuid;
 
@@ -94,9 +94,9 @@ fn backed_up(folder: &Path) -> anyhow::Result<(HashSet<Uuid>, HashSet<Vec<u8>>)>
                 .decode(record.raw_data)
                 .with_context(|| path.display().to_string())?;
             for line in data.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-                match Record::from_line(line) {
+                match Row::from_line(line) {
                     // By the id that the run knows, whoever made the event's own.
-                    Ok(record) => drop(record.event.obj_id().parse().map(|id| events.insert(id))),
+                    Ok(row) => drop(row.obj_id.parse().map(|id| events.insert(id))),
                     Err(_) => drop(others.insert(line.to_vec())),
                 }
             }

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 
 use bytes::{Buf as _, BytesMut};
-use event_model::Record;
+use event_model::{Record, Row};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -47,7 +47,7 @@ const NAMESPACE: Uuid = Uuid::from_u128(0x0c0a_6d0e_7f1d_4c63_8f1e_52a7_9b06_d4e
 pub(crate) fn key(line: &[u8]) -> Uuid {
     Record::event_id_at_start(line)
         // Other writers may order the fields otherwise.
-        .or_else(|| Record::from_line(line).ok().map(|record| record.event_id))
+        .or_else(|| Row::from_line(line).ok().map(|row| row.event_id))
         .unwrap_or_else(|| Uuid::new_v5(&NAMESPACE, line))
 }
 

@@ -87,9 +87,10 @@ impl Backfill {
     async fn insert(&self, block: &[Numbered]) {
         self.totals().sent += block.len() as u64;
         let mut attempt = 1;
+        let rows = rows(block);
         let outcome = loop {
             let began = Instant::now();
-            let Err(error) = loader::insert::rows(&self.client, rows(block), INSERT_TIMEOUT).await else {
+            let Err(error) = loader::insert::rows(&self.client, &rows, INSERT_TIMEOUT).await else {
                 break Outcome::Acknowledged {
                     latency: began.elapsed(),
                     rejected: Vec::new(),
@@ -137,7 +138,7 @@ pub(super) fn produce(mut events: impl Iterator<Item = Numbered>, blocks: &mpsc:
     }
 }
 
-fn rows(block: &[Numbered]) -> Vec<Row> {
+fn rows(block: &[Numbered]) -> Vec<Row<'static>> {
     let received_after = |delay| ON_THE_WAY + SignedDuration::from_secs(delay);
     block
         .iter()

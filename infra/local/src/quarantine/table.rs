@@ -171,12 +171,10 @@ impl Quarantine {
 
     async fn act(&self, id: Uuid, action: &str, raw: &[u8], event_id: Uuid, token: &str) -> anyhow::Result<()> {
         let mut block = Block::new(4, 1);
-        block.column("id", "UUID", &[id], |out, id| native::uuid(out, *id));
-        block.column("action", "String", &[action], |out, action| {
-            native::string(out, action.as_bytes())
-        });
-        block.column("raw", "String", &[raw], |out, raw| native::string(out, raw));
-        block.column("event_id", "UUID", &[event_id], |out, id| native::uuid(out, *id));
+        block.fixed("id", "UUID", &[id], |id| native::uuid(*id));
+        block.strings("action", &[action], |action| action.as_bytes());
+        block.strings("raw", &[raw], |raw| raw);
+        block.fixed("event_id", "UUID", &[event_id], |id| native::uuid(*id));
         let mut insert = self
             .client
             .insert_formatted_with("INSERT INTO events_quarantine_actions (id, action, raw, event_id) FORMAT Native")

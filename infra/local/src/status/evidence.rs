@@ -192,7 +192,8 @@ pub(crate) async fn each_given_up(backup: &Path, mut each: impl FnMut(&str, Uuid
                 for wrong in &contents.undecodable {
                     report::say(format!("{}: {wrong}", object.name));
                 }
-                for lines in contents.deliveries {
+                for delivery in contents.deliveries {
+                    let lines = delivery.lines();
                     for row in &lines.rows {
                         each(&object.name, row.event_id, Some(&row.request_id));
                     }

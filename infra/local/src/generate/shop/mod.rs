@@ -218,24 +218,24 @@ impl From<Step> for Event {
 
 impl Event {
     /// The row that is stored when the event is posted and received `delay` after its time.
-    pub(crate) fn into_row(self, delay: SignedDuration) -> Row {
+    pub(crate) fn into_row(self, delay: SignedDuration) -> Row<'static> {
         Row {
             // A plan's period lies within what ClickHouse's DateTime can hold.
             dt: u32::try_from(self.dt.as_second()).unwrap_or(0),
-            name: self.name.to_owned(),
+            name: self.name.into(),
             user_id: self.user_id,
-            url: self.url.to_owned(),
-            obj: self.obj.to_owned(),
-            obj_id: self.obj_id.into_owned(),
+            url: self.url.into(),
+            obj: self.obj.into(),
+            obj_id: self.obj_id,
             product_id: self.product_id,
             amount: self.amount,
             exp: self
                 .exp
-                .map(|(experiment, variant)| (experiment.to_owned(), variant.to_owned()))
+                .map(|(experiment, variant)| (experiment.into(), variant.into()))
                 .into(),
             event_id: self.event_id,
             received_at: self.dt.as_millisecond() + i64::try_from(delay.as_millis()).unwrap_or(0),
-            request_id: String::new(),
+            request_id: "".into(),
         }
     }
 }
