@@ -52,12 +52,7 @@ pub(super) async fn run(weir: &Path, library: &Path) -> anyhow::Result<ServerCpu
 
 async fn on(url: &str) -> anyhow::Result<ServerCpu> {
     let client = Client::default().with_url(url).with_user("default");
-    let migrations = ::migrate::embedded().context("the migrations are broken")?;
-    ::migrate::Migrator::new(client.clone(), url, "analytics", None)?
-        .apply(&migrations, |_| ())
-        .await
-        .map_err(migrate::in_full)
-        .context("the migrations failed")?;
+    migrate::embedded(&client, url, "analytics").await?;
     let client = client.with_database("analytics");
     let groups = insert::groups(&rows());
     let [group] = &groups[..] else {
