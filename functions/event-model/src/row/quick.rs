@@ -100,17 +100,17 @@ impl<'a> Line<'a> {
     /// `YYYY-MM-DDTHH:MM:SS`, as seconds since 1970. Dates at which the readers of any date begin to differ are left to them.
     fn seconds(&mut self) -> Option<i64> {
         let text = self.take::<19>()?;
-        let mut digits = true;
-        let mut two = |at: usize| {
-            let (tens, ones) = (text[at].wrapping_sub(b'0'), text[at + 1].wrapping_sub(b'0'));
-            digits &= tens < 10 && ones < 10;
-            i64::from(tens) * 10 + i64::from(ones)
-        };
+        let mut good = true;
+        let mut digits = *text;
+        for (byte, form) in digits.iter_mut().zip(b"0000-00-00T00:00:00") {
+            // What is no digit here is to be the same character.
+            *byte ^= form;
+            good &= *byte <= if *form == b'0' { 9 } else { 0 };
+        }
+        let two = |at: usize| i64::from(digits[at]) * 10 + i64::from(digits[at + 1]);
         let (year, month, day) = (two(0) * 100 + two(2), two(5), two(8));
         let (hour, minute, second) = (two(11), two(14), two(17));
-        let parted = [text[4], text[7], text[10], text[13], text[16]] == *b"--T::";
-        let good = digits
-            && parted
+        let good = good
             && (1970..9999).contains(&year)
             && (1..=12).contains(&month)
             && (1..=calendar::days_in_month(year, month)).contains(&day)
