@@ -104,8 +104,14 @@ mod tests {
             ("WARN", &[(events, Level::WARN), ("hyper", Level::WARN)]),
             ("off", &[]),
             ("debug,hyper=off", &[(events, Level::DEBUG)]),
-            ("info, events=debug ,", &[(events, Level::DEBUG), ("hyper", Level::INFO)]),
-            ("warn,events::handler=trace", &[(events, Level::WARN), ("hyper", Level::WARN)]),
+            (
+                "info, events=debug ,",
+                &[(events, Level::DEBUG), ("hyper", Level::INFO)],
+            ),
+            (
+                "warn,events::handler=trace",
+                &[(events, Level::WARN), ("hyper", Level::WARN)],
+            ),
             ("events=info,events::firehose=error", &[(events, Level::ERROR)]),
             ("events", &[(events, Level::TRACE)]),
             ("events=", &[(events, Level::TRACE)]),
@@ -119,7 +125,15 @@ mod tests {
                 assert_eq!(finest, expected, "{directives} {target}");
             }
         }
-        for unread in ["", ",", "events=loud", "a=b=c", "*=debug", "[request]=debug", "events[request{id=1}]=debug"] {
+        for unread in [
+            "",
+            ",",
+            "events=loud",
+            "a=b=c",
+            "*=debug",
+            "[request]=debug",
+            "events[request{id=1}]=debug",
+        ] {
             assert!(filter(unread).is_none(), "{unread}");
         }
     }

@@ -227,9 +227,7 @@ fn client(config: &S3Config) -> Client {
         None,
         "environment",
     );
-    let timeouts = TimeoutConfig::builder()
-        .operation_timeout(CALL_TIMEOUT)
-        .build();
+    let timeouts = TimeoutConfig::builder().operation_timeout(CALL_TIMEOUT).build();
     let mut builder = aws_sdk_s3::Config::builder()
         .behavior_version(BehaviorVersion::v2026_01_12())
         .region(Region::new(config.region.clone()))

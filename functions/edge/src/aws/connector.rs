@@ -32,11 +32,7 @@ pub(super) struct Connector {
 }
 
 impl Connector {
-    pub(super) fn new(
-        tls: Result<ClientConfig, rustls::Error>,
-        connect: Duration,
-        read: Option<Duration>,
-    ) -> Self {
+    pub(super) fn new(tls: Result<ClientConfig, rustls::Error>, connect: Duration, read: Option<Duration>) -> Self {
         let mut tcp = Tcp::new();
         tcp.enforce_http(false);
         tcp.set_nodelay(true);

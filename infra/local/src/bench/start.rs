@@ -65,12 +65,7 @@ pub(super) async fn run(project: &Project) -> anyhow::Result<Vec<Figure>> {
 }
 
 /// How long a function takes to ask for work, and how much memory it has by then.
-async fn starts(
-    name: &str,
-    program: &Path,
-    runtime: &mut RuntimeApi,
-    stream: &Stream,
-) -> anyhow::Result<Vec<Figure>> {
+async fn starts(name: &str, program: &Path, runtime: &mut RuntimeApi, stream: &Stream) -> anyhow::Result<Vec<Figure>> {
     let (mut times, mut memory) = (Vec::new(), Vec::new());
     for _ in 0..STARTS {
         let started = Started::begin(name, program, runtime, stream, false).await?;
@@ -79,7 +74,13 @@ async fn starts(
         started.end().await?;
     }
     let (times, memory) = (Sample::of_times(times), Sample::of(memory));
-    let time = Figure::new(Part::Start, format!("{name}: exec to asking for work"), times.median, "ms").of(times.said());
+    let time = Figure::new(
+        Part::Start,
+        format!("{name}: exec to asking for work"),
+        times.median,
+        "ms",
+    )
+    .of(times.said());
     let memory = Figure::new(Part::Start, format!("{name}: memory by then"), memory.median, "MB").of(memory.said());
     Ok(match name {
         EVENTS => vec![time.at_most(3.0), memory.at_most(10.0)],
@@ -214,7 +215,8 @@ fn environment(name: &str, runtime: &RuntimeApi, stream: &Stream) -> Vec<(&'stat
 
 /// A POST of one event, as a function URL hands it over.
 fn invocation() -> Vec<u8> {
-    let event = r#"{"dt":"2026-01-01T00:00:00Z","name":"view","user_id":42,"url":"https://shop.example/","obj":"page"}"#;
+    let event =
+        r#"{"dt":"2026-01-01T00:00:00Z","name":"view","user_id":42,"url":"https://shop.example/","obj":"page"}"#;
     let request = serde_json::json!({
         "version": "2.0",
         "routeKey": "$default",

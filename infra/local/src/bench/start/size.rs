@@ -33,17 +33,20 @@ pub(super) async fn zip(project: &Project, part: Part) -> anyhow::Result<Option<
         ));
         return Ok(None);
     }
-    let environment = tools::cargo_lambda_environment(project).await?;
+    let environment = tools::sam_environment(project).await?;
     let step = Step::begin(format!("build {EVENTS} for arm64"));
     let mut build = Command::new(environment.join("bin/cargo-lambda"));
-    // Its Python finds the linker, and so comes first.
+    // cargo-lambda finds the linker by the first Python there.
     #[allow(clippy::disallowed_methods, reason = "what is handed on to a tool")]
     let path = std::env::var_os("PATH").unwrap_or_default();
     let path = std::iter::once(environment.join("bin")).chain(std::env::split_paths(&path));
     build
         .args(["lambda", "build", "--release", "--arm64", "--output-format", "zip"])
         .args(["--bin", EVENTS])
-        .args(["--lambda-dir".as_ref(), project.root().join("target/bench/lambda").as_os_str()])
+        .args([
+            "--lambda-dir".as_ref(),
+            project.root().join("target/bench/lambda").as_os_str(),
+        ])
         .env("PATH", std::env::join_paths(path)?)
         .current_dir(project.root())
         .kill_on_drop(true);
@@ -58,7 +61,9 @@ pub(super) async fn zip(project: &Project, part: Part) -> anyhow::Result<Option<
         .join("target/bench/lambda")
         .join(EVENTS)
         .join("bootstrap.zip");
-    let bytes = std::fs::metadata(&zip).with_context(|| zip.display().to_string())?.len() as f64;
+    let bytes = std::fs::metadata(&zip)
+        .with_context(|| zip.display().to_string())?
+        .len() as f64;
     let figure = Figure::new(part, format!("{EVENTS}: zip for arm64"), bytes / MEGABYTE, "MB");
     Ok(Some(figure.at_most(2.2)))
 }
