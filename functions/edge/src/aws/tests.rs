@@ -3,8 +3,12 @@ use std::time::Instant;
 
 use aws_smithy_runtime_api::client::http::HttpConnector as _;
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rustls::ServerConfig;
+use rustls::pki_types::PrivateKeyDer;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
 
 use super::*;
 
@@ -29,7 +33,7 @@ fn connector(connect: Duration, read: Option<Duration>) -> Connector {
     Connector::new(Roots::default().tls(), connect, read)
 }
 
-async fn answer(stream: &mut TcpStream) {
+async fn answer(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) {
     let _ = stream.read(&mut [0; 4096]).await;
     let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
 }
@@ -104,47 +108,79 @@ async fn what_may_be_tried_again_is_marked() {
     assert!(error.is_io() && error.source().is_some());
 }
 
-#[test]
-fn a_file_says_who_is_trusted() {
+/// An authority of one's own, as PEM, and the port where something answers that it has signed.
+async fn signed() -> (String, u16) {
+    let mut authority = CertificateParams::default();
+    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let key = KeyPair::generate().unwrap();
+    let pem = authority.self_signed(&key).unwrap().pem();
+    let issuer = Issuer::new(authority, key);
+    let key = KeyPair::generate().unwrap();
+    let name = CertificateParams::new(["localhost".to_owned()]).unwrap();
+    let certificate = name.signed_by(&key, &issuer).unwrap().der().clone();
+    let key = PrivateKeyDer::Pkcs8(key.serialize_der().into());
+    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate], key)
+        .unwrap();
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            if let Ok(mut stream) = acceptor.accept(stream).await {
+                answer(&mut stream).await;
+            }
+        }
+    });
+    (pem, port)
+}
+
+#[tokio::test]
+async fn a_file_says_who_is_trusted() {
+    let (authority, port) = signed().await;
+    let (other, _) = signed().await;
     let folder = std::env::temp_dir().join(format!("weir-roots-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
-    let path = |name: &str, content: &str| {
+    let file = |name: &str, content: &str| {
         let path = folder.join(name);
         std::fs::write(&path, content).unwrap();
         path.to_str().unwrap().to_owned()
     };
-    let one = path(
-        "one.pem",
-        &format!("a comment\n{}", include_str!("tests/authority.pem")),
-    );
-    let none = path("none.pem", "nothing of the kind");
+    let no_file = |path: &str| Err(format!("SSL_CERT_FILE is {path:?}, not a file with PEM certificates"));
+    let unknown = Ok(Err("invalid peer certificate: UnknownIssuer"));
+    let nothing = file("nothing.pem", "nothing of the kind");
     let missing = folder.join("missing.pem").to_str().unwrap().to_owned();
-    for (value, trusted, problem) in [
-        (None, None, ""),
-        (Some(String::new()), None, ""),
-        (Some(one), Some(1), ""),
-        (
-            Some(none.clone()),
-            Some(0),
-            &*format!("SSL_CERT_FILE is {none:?}, not a file with PEM certificates"),
-        ),
-        (
-            Some(missing.clone()),
-            Some(0),
-            &*format!("SSL_CERT_FILE is {missing:?}, not a file with PEM certificates"),
-        ),
+    for (value, expected) in [
+        (String::new(), unknown.clone()),
+        (file("one.pem", &authority), Ok(Ok(200))),
+        (file("many.pem", &format!("others:\n{other}\n{authority}")), Ok(Ok(200))),
+        (file("other.pem", &other), unknown),
+        (nothing.clone(), no_file(&nothing)),
+        (missing.clone(), no_file(&missing)),
     ] {
-        let lookup = |key: &str| value.clone().filter(|_| key == "SSL_CERT_FILE");
+        let lookup = |key: &str| (key == "SSL_CERT_FILE").then(|| value.clone());
         let mut reader = Reader::new(&lookup);
         let roots = Roots::read(&mut reader);
-        assert_eq!(roots.own.as_ref().map(|store| store.len()), trusted, "{value:?}");
-        let said = reader
-            .finish(())
-            .err()
-            .map(|error| error.to_string())
-            .unwrap_or_default();
-        assert_eq!(said, problem);
+        let outcome = match reader.finish(()) {
+            Err(error) => Err(error.to_string()),
+            Ok(()) => Ok(get(
+                &Connector::new(roots.tls(), LATE, None),
+                &format!("https://localhost:{port}/"),
+            )
+            .await),
+        };
+        match (&outcome, &expected) {
+            (Ok(Err(said)), Ok(Err(why))) => assert!(said.ends_with(why), "{value}: {said}"),
+            (outcome, expected) => {
+                let expected = expected.clone().map(|it| it.map_err(str::to_owned));
+                assert_eq!(*outcome, expected, "{value}");
+            }
+        }
     }
+    std::fs::remove_dir_all(folder).unwrap();
 }
 
 #[test]

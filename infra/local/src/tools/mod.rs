@@ -51,6 +51,12 @@ pub(crate) async fn fastapi_environment(project: &Project) -> anyhow::Result<Pat
     python::environment(&project.tools(), "fastapi", pins::FASTAPI, Dependencies::Installed).await
 }
 
+/// The folder of a Python virtual environment with what builds the functions for AWS (`bin/sam`, `bin/cargo-lambda`, zig), made
+/// when it is missing.
+pub(crate) async fn sam_environment(project: &Project) -> anyhow::Result<PathBuf> {
+    python::environment(&project.tools(), "sam", pins::SAM, Dependencies::Installed).await
+}
+
 /// The third-party clients that the tests use, fetched when they are missing.
 pub(crate) async fn clients(project: &Project) -> anyhow::Result<Clients> {
     clients::clients(&project.tools()).await

@@ -33,10 +33,10 @@ pub(super) async fn zip(project: &Project, part: Part) -> anyhow::Result<Option<
         ));
         return Ok(None);
     }
-    let environment = tools::cargo_lambda_environment(project).await?;
+    let environment = tools::sam_environment(project).await?;
     let step = Step::begin(format!("build {EVENTS} for arm64"));
     let mut build = Command::new(environment.join("bin/cargo-lambda"));
-    // Its Python finds the linker, and so comes first.
+    // cargo-lambda finds the linker by the first Python there.
     #[allow(clippy::disallowed_methods, reason = "what is handed on to a tool")]
     let path = std::env::var_os("PATH").unwrap_or_default();
     let path = std::iter::once(environment.join("bin")).chain(std::env::split_paths(&path));
