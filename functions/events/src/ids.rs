@@ -1,5 +1,7 @@
 //! Ids for events that have none.
 
+use std::cell::RefCell;
+
 use jiff::Timestamp;
 use uuid::Uuid;
 
@@ -9,58 +11,66 @@ const BLOCK_BYTES: usize = 256;
 /// Of the 74 bits that are random in a UUIDv7, the highest is left zero in the first id, so that counting does not run over.
 const FIRST_MASK: u128 = (1 << 73) - 1;
 
+thread_local! {
+    /// Asking the kernel takes as long as reading an event does, so requests share what it gave. No byte is used twice.
+    static BLOCK: RefCell<Block> = const {
+        RefCell::new(Block {
+            bytes: [0; BLOCK_BYTES],
+            used: BLOCK_BYTES,
+        })
+    };
+}
+
 /// The ids of one request: UUIDv7 of its time. The first is random; each further one is larger by a random number, as RFC 9562 has it
-/// (section 6.2, method 2). So they follow time and each other, and asking the kernel for each costs more than reading an event.
+/// (section 6.2, method 2). So they follow time and each other.
 #[derive(Debug)]
 pub struct Ids {
     millisecond: u64,
     /// The 74 bits of the last id, once there is one.
     last: Option<u128>,
-    block: [u8; BLOCK_BYTES],
-    /// How many bytes of the block are used.
-    used: usize,
 }
 
 impl Ids {
-    /// For a request at that time. Costs nothing until an id is asked for.
+    /// For a request at that time.
     pub fn new(now: Timestamp) -> Ids {
         Ids {
             millisecond: u64::try_from(now.as_millisecond()).unwrap_or_default(),
             last: None,
-            block: [0; BLOCK_BYTES],
-            used: BLOCK_BYTES,
         }
     }
 
     /// The next id.
     pub fn next_id(&mut self) -> Uuid {
         let random = match self.last {
-            None => first(),
-            Some(last) => self.step().map(|step| last + 1 + u128::from(step)),
+            None => random().map(|first| u128::from_le_bytes(first) & FIRST_MASK),
+            Some(last) => random().map(|step| last + 1 + u128::from(u32::from_le_bytes(step))),
         };
         // Without random numbers this one ends the request.
         let Some(random) = random else { return Uuid::now_v7() };
         self.last = Some(random);
         uuid_v7(self.millisecond, random)
     }
-
-    /// A random number; `None` when the kernel has none.
-    fn step(&mut self) -> Option<u32> {
-        if self.used == BLOCK_BYTES {
-            getrandom::fill(&mut self.block).ok()?;
-            self.used = 0;
-        }
-        let step = self.block.get(self.used..)?.first_chunk()?;
-        self.used += step.len();
-        Some(u32::from_le_bytes(*step))
-    }
 }
 
-/// 73 random bits.
-fn first() -> Option<u128> {
-    let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes).ok()?;
-    Some(u128::from_le_bytes(bytes) & FIRST_MASK)
+/// Random bytes that are not used yet.
+struct Block {
+    bytes: [u8; BLOCK_BYTES],
+    /// How many of them are used.
+    used: usize,
+}
+
+/// Random bytes; `None` when the kernel has none.
+fn random<const N: usize>() -> Option<[u8; N]> {
+    BLOCK.with_borrow_mut(|block| {
+        if block.used + N > BLOCK_BYTES {
+            getrandom::fill(&mut block.bytes).ok()?;
+            block.used = 0;
+        }
+        let bytes = block.bytes.get_mut(block.used..)?.first_chunk_mut()?;
+        block.used += N;
+        // What was given is kept nowhere else.
+        Some(std::mem::replace(bytes, [0; N]))
+    })
 }
 
 /// The version and the variant stand within the random bits (RFC 9562, section 5.7).
