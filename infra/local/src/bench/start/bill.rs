@@ -218,7 +218,7 @@ mod tests {
         let call: serde_json::Value = serde_json::from_slice(&delivery(2)).unwrap();
         let body: serde_json::Value = serde_json::from_str(call["body"].as_str().unwrap()).unwrap();
         let lines = STANDARD.decode(body["records"][0]["data"].as_str().unwrap()).unwrap();
-        let mut read = loader::delivery::Lines::default();
+        let mut read = loader::Lines::default();
         read.read(&lines);
         assert_eq!((read.rows.len(), read.rejected.len()), (2, 0));
     }
