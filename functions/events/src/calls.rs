@@ -3,12 +3,14 @@
 //! A request that finds a free turn makes its call at once, alone. While all turns are taken requests gather, and whoever ends
 //! a call forms the next one of what has gathered. A call is driven by a request that waits for it, never by a task: where one
 //! request is handled at a time it is that request's own call, and nothing outlives it. A request that goes away in the middle
-//! hands the call, as far as it is, to another that waits for it.
+//! hands the call, as far as it is, to another that waits for it. A call that takes long keeps no turn: one that hangs holds up
+//! nobody but its own requests.
 
 use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use aws_sdk_firehose::types::Record;
 use tokio::sync::oneshot;
@@ -17,6 +19,9 @@ use crate::pack::CallSize;
 
 /// Calls under way at a time. With one, what gathers waits for a whole call before its own begins; with many, calls are small.
 pub(crate) const TURNS: usize = 2;
+
+/// How long a call keeps its turn. Firehose answers in some tens of milliseconds. Where tests run, machines are busy.
+pub(crate) const SLOW: Duration = Duration::from_millis(if cfg!(test) { 1500 } else { 250 });
 
 /// A call under way.
 pub(crate) type Sending = Pin<Box<dyn Future<Output = Said> + Send>>;
@@ -70,6 +75,8 @@ struct Call(Option<Box<Inner>>);
 struct Inner {
     calls: Arc<Calls>,
     sending: Sending,
+    /// Whether it still has its turn.
+    has_turn: bool,
     members: Vec<Member>,
     /// Which of them drives it.
     driver: usize,
@@ -129,6 +136,7 @@ impl Calls {
         Call(Some(Box::new(Inner {
             calls: Arc::clone(self),
             sending: (self.begin)(records),
+            has_turn: true,
             members,
             driver: 0,
         })))
@@ -178,7 +186,13 @@ impl Calls {
 impl Call {
     async fn drive(mut self) -> Said {
         let said = match &mut self.0 {
-            Some(inner) => inner.sending.as_mut().await,
+            Some(inner) => match tokio::time::timeout(SLOW, inner.sending.as_mut()).await {
+                Ok(said) => said,
+                Err(_) => {
+                    inner.pass_turn();
+                    inner.sending.as_mut().await
+                }
+            },
             None => Said::Failed("the call was lost".to_owned()),
         };
         match self.0.take() {
@@ -196,7 +210,7 @@ impl Drop for Call {
             let next = waits.filter_map(|(at, member)| Some((at, member.told.take()?))).next();
             let Some((driver, told)) = next else {
                 // Nobody waits for it any more.
-                call.calls.pass_turn();
+                call.pass_turn();
                 return;
             };
             call.driver = driver;
@@ -208,9 +222,16 @@ impl Drop for Call {
 }
 
 impl Inner {
+    /// Lets another call begin, once.
+    fn pass_turn(&mut self) {
+        if std::mem::take(&mut self.has_turn) {
+            self.calls.pass_turn();
+        }
+    }
+
     /// Lets the next call begin, tells everybody, and gives what the driver is told.
-    fn finish(self: Box<Self>, said: Said) -> Said {
-        self.calls.pass_turn();
+    fn finish(mut self: Box<Self>, said: Said) -> Said {
+        self.pass_turn();
         let total: usize = self.members.iter().map(|member| member.records).sum();
         let mut said = match said {
             // An answer that does not say which records it speaks of acknowledges none.

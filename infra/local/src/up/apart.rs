@@ -30,7 +30,7 @@ const GRACE: Duration = Duration::from_secs(20);
 
 /// Seconds and MiB that its Firehose buffers: as `weir up` does by itself.
 pub(crate) const INTERVAL_SECONDS: u64 = 1;
-pub(crate) const SIZE_MB: u64 = 4;
+pub(crate) const SIZE_MB: u64 = 2;
 
 /// Everything that is settled before the first process starts.
 pub(crate) struct Site {

@@ -124,6 +124,11 @@ impl Fake {
         (response.status().as_u16(), body, response.headers().clone())
     }
 
+    /// One more planned answer.
+    pub(super) fn plan(&self, plan: Plan) {
+        self.seen.lock().unwrap().plans.push_back(plan);
+    }
+
     /// The records of each call so far.
     pub(super) fn calls(&self) -> Vec<Vec<String>> {
         self.seen.lock().unwrap().calls.clone()

@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::calls::TURNS;
+use crate::calls::{SLOW, TURNS};
 
 /// A Firehose whose turns are all taken, and what ends each of those calls.
 struct Busy {
@@ -207,4 +207,40 @@ async fn calls_that_are_shared_keep_the_limits() {
     }
     let lengths: Vec<_> = busy.later().iter().map(Vec::len).collect();
     assert_eq!(lengths, [300, 303, 2]);
+}
+
+#[tokio::test]
+async fn a_call_that_hangs_holds_up_nobody_for_long() {
+    let mut busy = Busy::with([]).await;
+    let began = std::time::Instant::now();
+    let puts = [busy.put(&["a\n"]).await, busy.put(&["b\n"]).await];
+    for put in puts {
+        put.await.unwrap().unwrap();
+    }
+    assert!(began.elapsed() < SLOW * 2);
+    assert_eq!(busy.later(), [["a\n", "b\n"]]);
+    // A turn that was passed on is not passed on again when its call ends.
+    while !busy.turns.is_empty() {
+        busy.end_one().await;
+    }
+    let (end, waits) = oneshot::channel();
+    busy.fake.plan(Plan::After(waits));
+    for _ in 1..TURNS {
+        busy.fake.plan(Plan::Hang);
+    }
+    let first = busy.put(&["c\n"]).await;
+    let mut others = Vec::new();
+    for _ in 1..TURNS {
+        others.push(busy.put(&["d\n"]).await);
+    }
+    busy.calls_are(2 * TURNS + 1).await;
+    let (e, f) = (busy.put(&["e\n"]).await, busy.put(&["f\n"]).await);
+    end.send(()).unwrap();
+    for put in [first, e, f] {
+        put.await.unwrap().unwrap();
+    }
+    assert_eq!(busy.later().last().unwrap(), &["e\n", "f\n"]);
+    for other in others {
+        other.abort();
+    }
 }
