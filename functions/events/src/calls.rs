@@ -230,7 +230,7 @@ impl Inner {
     }
 
     /// Lets the next call begin, tells everybody, and gives what the driver is told.
-    fn finish(mut self: Box<Self>, said: Said) -> Said {
+    fn finish(mut self, said: Said) -> Said {
         self.pass_turn();
         let total: usize = self.members.iter().map(|member| member.records).sum();
         let mut said = match said {
