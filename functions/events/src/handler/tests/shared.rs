@@ -9,10 +9,13 @@ use tokio::task::JoinHandle;
 use super::*;
 use crate::calls::{SLOW, TURNS};
 
+/// A request under way.
+type Put = JoinHandle<Result<(), PutError>>;
+
 /// A Firehose whose turns are all taken, and what ends each of those calls.
 struct Busy {
     fake: Arc<Fake>,
-    turns: Vec<(oneshot::Sender<()>, JoinHandle<Result<(), PutError>>)>,
+    turns: Vec<(oneshot::Sender<()>, Put)>,
 }
 
 impl Busy {
@@ -33,11 +36,11 @@ impl Busy {
     }
 
     /// Puts records for a request of their own, which has begun when this returns.
-    async fn put(&self, records: &[&str]) -> JoinHandle<Result<(), PutError>> {
+    async fn put(&self, records: &[&str]) -> Put {
         self.put_within(deadline::DEFAULT_BUDGET, records).await
     }
 
-    async fn put_within(&self, budget: Duration, records: &[&str]) -> JoinHandle<Result<(), PutError>> {
+    async fn put_within(&self, budget: Duration, records: &[&str]) -> Put {
         let (fake, records) = (
             Arc::clone(&self.fake),
             records.iter().map(|data| packed(data)).collect(),
@@ -169,7 +172,7 @@ async fn each_request_keeps_its_own_budget() {
     let patient = busy.put(&["a\n"]).await;
     let hasty = busy.put_within(Duration::from_secs(1), &["b\n"]).await;
     let waiting = busy.put_within(Duration::from_millis(50), &["c\n"]).await;
-    let late = async |put: JoinHandle<Result<(), PutError>>| {
+    let late = async |put: Put| {
         let error = put.await.unwrap().unwrap_err();
         assert!(
             matches!(&error, PutError::Unavailable { not_stored, attempts: 1, reason }
@@ -196,8 +199,8 @@ async fn calls_that_are_shared_keep_the_limits() {
         &many[..],
         &many[..],
         &["z\n"],
-        &[&large[..], &large[..]],
-        &[&large[..], &large[..]],
+        &[large.as_str(), large.as_str()],
+        &[large.as_str(), large.as_str()],
     ] {
         puts.push(busy.put(records).await);
     }
