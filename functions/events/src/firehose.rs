@@ -1,6 +1,7 @@
 //! Putting records into the stream, with bounded retries of just what was refused.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use aws_credential_types::Credentials;
@@ -16,6 +17,7 @@ use edge::aws::{Roots, http_client};
 use edge::config::Reader;
 use secrecy::{ExposeSecret, SecretString};
 
+use crate::calls::{Calls, Said};
 use crate::pack::{Packed, calls};
 
 /// How often a record is offered to Firehose.
@@ -33,6 +35,9 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long a whole request may spend on Firehose.
 const MAX_BUDGET: Duration = Duration::from_secs(10);
+
+/// Why a call failed that took too long.
+const NO_ANSWER: &str = "no answer in time";
 
 /// Why records are not even offered.
 const NO_TIME: &str = "no time was left";
@@ -113,18 +118,25 @@ impl PutError {
 
 /// The stream.
 pub struct Firehose {
-    config: FirehoseConfig,
-    client: Client,
+    stream: Arc<Stream>,
+    /// Requests that come together share calls.
+    calls: Arc<Calls>,
 }
 
 impl Firehose {
     /// A stream that is connected to when it is first used. The client is made at once: before the first request Lambda gives
     /// a whole processor, and then the share that goes with the function's memory.
     pub fn new(config: FirehoseConfig) -> Self {
-        Firehose {
+        let stream = Arc::new(Stream {
             client: client(&config),
             config,
-        }
+        });
+        let of_calls = Arc::clone(&stream);
+        let calls = Calls::new(move |records| {
+            let stream = Arc::clone(&of_calls);
+            Box::pin(async move { stream.send(records).await })
+        });
+        Firehose { stream, calls }
     }
 
     /// Puts records, and returns when Firehose has all of them. What it refuses is offered again, alone, as long as
@@ -170,15 +182,19 @@ impl Firehose {
                     .call(members.iter().map(|index| blobs[*index].clone()), left)
                     .await?
                 {
-                    CallOutcome::Answered(output) => {
-                        if let Some(last) = collect_refused(&output, members, &mut refused) {
-                            reason = last;
+                    Said::Answered(entries) => {
+                        for (refusal, index) in entries.into_iter().zip(members) {
+                            if let Some(code) = refusal {
+                                refused.push(*index);
+                                reason = code;
+                            }
                         }
                     }
-                    CallOutcome::Failed(failure) => {
+                    Said::Failed(failure) => {
                         reason = failure;
                         refused.extend_from_slice(members);
                     }
+                    Said::Misconfigured { reason, advice } => return Err(self.misconfigured(reason, advice)),
                 }
             }
             if refused.is_empty() {
@@ -193,49 +209,19 @@ impl Firehose {
         })
     }
 
-    /// One call. Only what no retry can mend is an error.
-    async fn call(&self, data: impl Iterator<Item = Blob>, limit: Duration) -> Result<CallOutcome, PutError> {
+    /// One call, or a share of one.
+    async fn call(&self, data: impl Iterator<Item = Blob>, limit: Duration) -> Result<Said, PutError> {
         let records = data
             .map(|data| Record::builder().data(data).build())
             .collect::<Result<Vec<_>, _>>()
             .map_err(|error| self.misconfigured(error.to_string(), "This is a bug."))?;
-        let call = self
-            .client
-            .put_record_batch()
-            .delivery_stream_name(&self.config.stream)
-            .set_records(Some(records))
-            .send();
-        match tokio::time::timeout(limit, call).await {
-            Ok(Ok(output)) => Ok(CallOutcome::Answered(output)),
-            Ok(Err(error)) => self.classify(error),
-            Err(_) => Ok(CallOutcome::Failed("no answer in time".to_owned())),
-        }
-    }
-
-    fn classify(&self, error: SdkError<PutRecordBatchError>) -> Result<CallOutcome, PutError> {
-        let text = || edge::chain(&error);
-        match &error {
-            SdkError::TimeoutError(_) => Ok(CallOutcome::Failed("no answer in time".to_owned())),
-            // What the network says quotes nothing; what an answer says may.
-            SdkError::DispatchFailure(_) => Ok(CallOutcome::Failed(text())),
-            SdkError::ResponseError(_) => Ok(CallOutcome::Failed("an answer that cannot be read".to_owned())),
-            SdkError::ServiceError(service) => {
-                let code = service.err().code().unwrap_or_default();
-                match advice(code) {
-                    // Not its message: it may quote records.
-                    Some(advice) => Err(self.misconfigured(code.to_owned(), advice)),
-                    None => Ok(CallOutcome::Failed(format!(
-                        "{code} ({})",
-                        service.raw().status().as_u16()
-                    ))),
-                }
-            }
-            _ => Err(self.misconfigured(text(), "Check AWS_REGION and AWS_ENDPOINT_URL_FIREHOSE.")),
-        }
+        // Waiting for a turn is part of it.
+        let offered = tokio::time::timeout(limit.min(CALL_TIMEOUT), self.calls.offer(records));
+        Ok(offered.await.unwrap_or_else(|_| Said::Failed(NO_ANSWER.to_owned())))
     }
 
     fn misconfigured(&self, reason: String, advice: &'static str) -> PutError {
-        let FirehoseConfig { stream, region, .. } = &self.config;
+        let FirehoseConfig { stream, region, .. } = &self.stream.config;
         PutError::Misconfigured {
             stream: stream.clone(),
             region: region.clone(),
@@ -245,28 +231,56 @@ impl Firehose {
     }
 }
 
-enum CallOutcome {
-    Answered(PutRecordBatchOutput),
-    /// Nothing of the call is known to be stored.
-    Failed(String),
+/// What calls are made with.
+struct Stream {
+    config: FirehoseConfig,
+    client: Client,
 }
 
-/// Notes which of `members` the answer says were refused, and returns why the last was.
-fn collect_refused(output: &PutRecordBatchOutput, members: &[usize], refused: &mut Vec<usize>) -> Option<String> {
-    let entries = output.request_responses();
-    if entries.len() != members.len() {
-        // An answer that does not say which records it speaks of acknowledges none.
-        refused.extend_from_slice(members);
-        return Some(format!("{} results for {} records", entries.len(), members.len()));
-    }
-    let mut reason = None;
-    for (entry, index) in entries.iter().zip(members) {
-        if let Some(code) = entry.error_code() {
-            refused.push(*index);
-            reason = Some(code.to_owned());
+impl Stream {
+    /// One call.
+    async fn send(&self, records: Vec<Record>) -> Said {
+        let call = self
+            .client
+            .put_record_batch()
+            .delivery_stream_name(&self.config.stream)
+            .set_records(Some(records))
+            .send();
+        match call.await {
+            Ok(output) => Said::Answered(refusals(&output)),
+            Err(error) => classify(&error),
         }
     }
-    reason
+}
+
+fn classify(error: &SdkError<PutRecordBatchError>) -> Said {
+    match error {
+        SdkError::TimeoutError(_) => Said::Failed(NO_ANSWER.to_owned()),
+        // What the network says quotes nothing; what an answer says may.
+        SdkError::DispatchFailure(_) => Said::Failed(edge::chain(error)),
+        SdkError::ResponseError(_) => Said::Failed("an answer that cannot be read".to_owned()),
+        SdkError::ServiceError(service) => {
+            let code = service.err().code().unwrap_or_default();
+            match advice(code) {
+                // Not its message: it may quote records.
+                Some(advice) => Said::Misconfigured {
+                    reason: code.to_owned(),
+                    advice,
+                },
+                None => Said::Failed(format!("{code} ({})", service.raw().status().as_u16())),
+            }
+        }
+        _ => Said::Misconfigured {
+            reason: edge::chain(error),
+            advice: "Check AWS_REGION and AWS_ENDPOINT_URL_FIREHOSE.",
+        },
+    }
+}
+
+/// For each record of a call why it was refused, if it was.
+fn refusals(output: &PutRecordBatchOutput) -> Vec<Option<String>> {
+    let entries = output.request_responses().iter();
+    entries.map(|entry| entry.error_code().map(str::to_owned)).collect()
 }
 
 /// What an operator should do about a refusal that no retry mends; `None` for the others.

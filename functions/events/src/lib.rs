@@ -2,6 +2,7 @@
 //! `POST /events/validate` says what would become of them, and stores nothing.
 
 pub mod answer;
+mod calls;
 mod context;
 pub mod error;
 pub mod firehose;

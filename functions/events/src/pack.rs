@@ -110,20 +110,39 @@ impl Packer {
     }
 }
 
+/// How much is in a call.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct CallSize {
+    records: usize,
+    bytes: usize,
+}
+
+impl CallSize {
+    /// With a record of that length more.
+    pub(crate) fn and(self, length: usize) -> Self {
+        CallSize {
+            records: self.records + 1,
+            bytes: self.bytes + length.div_ceil(3) * 4 + RECORD_OVERHEAD_BYTES,
+        }
+    }
+
+    /// Whether it keeps both limits.
+    pub(crate) fn fits(self) -> bool {
+        self.records <= MAX_CALL_RECORDS && self.bytes <= MAX_CALL_BYTES
+    }
+}
+
 /// Splits records of these lengths, in order, into calls that keep both limits.
 pub fn calls(lengths: impl IntoIterator<Item = usize>) -> Vec<Range<usize>> {
     let mut calls: Vec<Range<usize>> = Vec::new();
-    let mut call_bytes = 0;
+    let mut size = CallSize::default();
     for (index, length) in lengths.into_iter().enumerate() {
-        let bytes = length.div_ceil(3) * 4 + RECORD_OVERHEAD_BYTES;
+        size = size.and(length);
         match calls.last_mut() {
-            Some(call) if call.len() < MAX_CALL_RECORDS && call_bytes + bytes <= MAX_CALL_BYTES => {
-                call.end = index + 1;
-                call_bytes += bytes;
-            }
+            Some(call) if size.fits() => call.end = index + 1,
             _ => {
                 calls.push(index..index + 1);
-                call_bytes = bytes;
+                size = CallSize::default().and(length);
             }
         }
     }

@@ -2,53 +2,57 @@
 //! its answer.
 
 use std::future::Future;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::watch;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep_until};
 
-/// When the last answer was handed to the connection; `None` while one is being made, and before the first.
-type Since = Option<Instant>;
+/// When the last answer was handed to the connection; `None` while one is being made, and before the first. Requests only write
+/// it down: nothing is woken for each of them.
+#[derive(Debug, Default)]
+struct Since(Mutex<Option<Instant>>);
+
+impl Since {
+    fn get(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// Told of the requests of one connection.
 #[derive(Debug, Clone)]
-pub(super) struct Answering(watch::Sender<Since>);
+pub(super) struct Answering(Arc<Since>);
 
 /// Knows since when none is being answered.
 #[derive(Debug)]
-pub(super) struct Answered(watch::Receiver<Since>);
+pub(super) struct Answered(Arc<Since>);
 
 /// The two ends, for one connection.
 pub(super) fn watch() -> (Answering, Answered) {
-    let (sender, receiver) = watch::channel(None);
-    (Answering(sender), Answered(receiver))
+    let since = Arc::new(Since::default());
+    (Answering(Arc::clone(&since)), Answered(since))
 }
 
 impl Answering {
     /// Makes an answer.
     pub(super) async fn during<T>(&self, answer: impl Future<Output = T>) -> T {
-        self.0.send_replace(None);
+        *self.0.get() = None;
         let answer = answer.await;
-        self.0.send_replace(Some(Instant::now()));
+        *self.0.get() = Some(Instant::now());
         answer
     }
 }
 
 impl Answered {
     /// Ready when the next request has not begun so long after an answer was handed over.
-    pub(super) async fn for_longer_than(mut self, limit: Duration) {
+    pub(super) async fn for_longer_than(self, limit: Duration) {
+        let mut look = Instant::now() + limit;
         loop {
-            let since = *self.0.borrow_and_update();
-            let changed = match since {
-                None => self.0.changed().await,
-                Some(since) => match timeout_at(since + limit, self.0.changed()).await {
-                    Ok(changed) => changed,
-                    Err(_) => return,
-                },
-            };
-            // The connection has let go of its service: it ends by itself.
-            if changed.is_err() {
-                std::future::pending::<()>().await;
+            sleep_until(look).await;
+            let now = Instant::now();
+            // An answer that is handed over from now on is not too old before this.
+            look = self.0.get().unwrap_or(now) + limit;
+            if look <= now {
+                return;
             }
         }
     }

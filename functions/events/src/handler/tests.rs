@@ -4,6 +4,7 @@ mod batches;
 mod fake;
 mod records;
 mod senders;
+mod shared;
 
 use edge::Function;
 use http::header::CONTENT_TYPE;

@@ -66,7 +66,7 @@ fn event(number: usize, now: Timestamp) -> String {
     format!(
         "{{\"dt\":\"{:.0}\",\"name\":\"{name}\",\"user_id\":{},\
          \"url\":\"https://shop.example/products/{product}?ref=mail\",\"obj\":\"product\",\"obj_id\":\"{product}\",\
-         \"product_id\":{product},\"exp\":{{\"checkout\":\"b\"}}}}",
+         \"product_id\":{product},\"amount\":19.9,\"exp\":{{\"checkout\":\"b\"}}}}",
         now - SignedDuration::from_secs(i64::try_from(drawn % 60).unwrap_or_default()),
         100_000 + drawn % 50_000,
     )
@@ -339,7 +339,7 @@ mod tests {
         let now = edge::clock::now();
         for number in 0..1000 {
             let text = event(number, now);
-            assert!((190..240).contains(&text.len()), "{text}");
+            assert!((180..230).contains(&text.len()), "{text}");
             let value: serde_json::Value = serde_json::from_str(&text).unwrap();
             assert!(value["user_id"].as_u64().unwrap() < MARKED_FROM);
             assert!(value["dt"].as_str().unwrap().parse::<Timestamp>().is_ok(), "{text}");

@@ -10,6 +10,7 @@ use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
+use tokio::sync::oneshot;
 
 use crate::{Config, Context};
 
@@ -20,6 +21,8 @@ pub(super) enum Plan {
     HangUp,
     /// Never answered.
     Hang,
+    /// Takes everything, once it is told to.
+    After(oneshot::Receiver<()>),
 }
 
 #[derive(Default)]
@@ -121,6 +124,11 @@ impl Fake {
         (response.status().as_u16(), body, response.headers().clone())
     }
 
+    /// One more planned answer.
+    pub(super) fn plan(&self, plan: Plan) {
+        self.seen.lock().unwrap().plans.push_back(plan);
+    }
+
     /// The records of each call so far.
     pub(super) fn calls(&self) -> Vec<Vec<String>> {
         self.seen.lock().unwrap().calls.clone()
@@ -150,6 +158,10 @@ async fn put_record_batch(
     };
     let (status, answer) = match plan {
         Some(Plan::Hang) => std::future::pending().await,
+        Some(Plan::After(told)) => {
+            let _ = told.await;
+            (200, entries(&vec![true; count]))
+        }
         Some(Plan::HangUp) => return Err("hanging up".into()),
         Some(Plan::Exception(status, name)) => (status, json!({ "__type": name, "message": "for the log" })),
         Some(Plan::Take(taken)) => (200, entries(taken)),

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use super::load::MARKED_FROM;
 
 /// How often the table is asked.
-pub(super) const ASKED_EVERY: Duration = Duration::from_millis(50);
+pub(super) const ASKED_EVERY: Duration = Duration::from_millis(100);
 
 /// How long after the last acknowledgement every event must be a row.
 const LANDS_WITHIN: Duration = Duration::from_secs(120);
