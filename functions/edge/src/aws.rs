@@ -31,9 +31,10 @@ pub struct Roots {
 }
 
 impl Roots {
-    /// Reads the value, and the file that it names.
-    pub fn read(reader: &mut Reader<'_>) -> Self {
-        let Some(path) = reader.optional(FILE) else {
+    /// Reads the value, and the file that it names: not for an endpoint without TLS.
+    pub fn read(reader: &mut Reader<'_>, endpoint: Option<&str>) -> Self {
+        let is_plain = endpoint.is_some_and(|url| url.starts_with("http://"));
+        let Some(path) = reader.optional(FILE).filter(|_| !is_plain) else {
             return Self::default();
         };
         let store = of_file(Path::new(&path));

@@ -67,15 +67,17 @@ pub struct FirehoseConfig {
 impl FirehoseConfig {
     /// Reads the values.
     pub fn read(reader: &mut Reader<'_>) -> Self {
-        FirehoseConfig {
+        let mut config = FirehoseConfig {
             stream: reader.or("FIREHOSE_STREAM", "weir-events"),
             region: reader.required("AWS_REGION", "the region of the Firehose stream"),
             access_key_id: reader.required("AWS_ACCESS_KEY_ID", "who puts records into Firehose"),
             secret_access_key: reader.secret("AWS_SECRET_ACCESS_KEY", "the secret of AWS_ACCESS_KEY_ID"),
             session_token: reader.optional("AWS_SESSION_TOKEN").map(Into::into),
             endpoint_url: reader.optional_url("AWS_ENDPOINT_URL_FIREHOSE"),
-            roots: Roots::read(reader),
-        }
+            roots: Roots::default(),
+        };
+        config.roots = Roots::read(reader, config.endpoint_url.as_deref());
+        config
     }
 }
 

@@ -52,14 +52,16 @@ pub struct S3Config {
 impl S3Config {
     /// Reads the values.
     pub fn read(reader: &mut Reader<'_>) -> Self {
-        S3Config {
+        let mut config = S3Config {
             region: reader.required("AWS_REGION", "the region of the backup bucket"),
             access_key_id: reader.required("AWS_ACCESS_KEY_ID", "who reads the backup bucket"),
             secret_access_key: reader.secret("AWS_SECRET_ACCESS_KEY", "the secret of AWS_ACCESS_KEY_ID"),
             session_token: reader.optional("AWS_SESSION_TOKEN").map(Into::into),
             endpoint_url: reader.optional_url("AWS_ENDPOINT_URL_S3"),
-            roots: Roots::read(reader),
-        }
+            roots: Roots::default(),
+        };
+        config.roots = Roots::read(reader, config.endpoint_url.as_deref());
+        config
     }
 }
 

@@ -3,7 +3,7 @@ use std::time::Instant;
 
 use aws_smithy_runtime_api::client::http::HttpConnector as _;
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls::ServerConfig;
 use rustls::pki_types::PrivateKeyDer;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
@@ -109,8 +109,9 @@ async fn what_may_be_tried_again_is_marked() {
 }
 
 /// An authority of one's own, as PEM, and the port where something answers that it has signed.
-async fn signed() -> (String, u16) {
+async fn signed(name: &str) -> (String, u16) {
     let mut authority = CertificateParams::default();
+    authority.distinguished_name.push(DnType::CommonName, name);
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let key = KeyPair::generate().unwrap();
     let pem = authority.self_signed(&key).unwrap().pem();
@@ -140,8 +141,8 @@ async fn signed() -> (String, u16) {
 
 #[tokio::test]
 async fn a_file_says_who_is_trusted() {
-    let (authority, port) = signed().await;
-    let (other, _) = signed().await;
+    let (authority, port) = signed("one").await;
+    let (other, _) = signed("other").await;
     let folder = std::env::temp_dir().join(format!("weir-roots-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     let file = |name: &str, content: &str| {
@@ -163,7 +164,7 @@ async fn a_file_says_who_is_trusted() {
     ] {
         let lookup = |key: &str| (key == "SSL_CERT_FILE").then(|| value.clone());
         let mut reader = Reader::new(&lookup);
-        let roots = Roots::read(&mut reader);
+        let roots = Roots::read(&mut reader, None);
         let outcome = match reader.finish(()) {
             Err(error) => Err(error.to_string()),
             Ok(()) => Ok(get(
@@ -180,6 +181,10 @@ async fn a_file_says_who_is_trusted() {
             }
         }
     }
+    let lookup = |key: &str| (key == "SSL_CERT_FILE").then(|| missing.clone());
+    let mut reader = Reader::new(&lookup);
+    Roots::read(&mut reader, Some("http://127.0.0.1:4573"));
+    reader.finish(()).unwrap();
     std::fs::remove_dir_all(folder).unwrap();
 }
 
