@@ -299,7 +299,7 @@ mod tests {
             ("--events-per-second inf", "not a number above 0"),
             ("--events-memory 64", "64 is not in 128..=10240"),
             ("--clickhouse-ms 0", "not a number above 0"),
-            ("--event-cpu-ms -1", "not a number above 0"),
+            ("--event-cpu-ms=-1", "not a number above 0"),
             ("--buffer-seconds 901", "901 is not in 1..=900"),
             ("--buffer-mb 65", "65 is not in 1..=64"),
             ("--failed-percent NaN", "not a number from 0 to 100"),
