@@ -227,23 +227,22 @@ async fn a_call_that_hangs_holds_up_nobody_for_long() {
         busy.end_one().await;
     }
     let (end, waits) = oneshot::channel();
-    busy.fake.plan(Plan::After(waits));
-    for _ in 1..TURNS {
-        busy.fake.plan(Plan::Hang);
+    let mut waits = Some(waits);
+    for _ in 0..TURNS {
+        busy.fake.plan(waits.take().map_or(Plan::Hang, Plan::After));
     }
-    let first = busy.put(&["c\n"]).await;
-    let mut others = Vec::new();
-    for _ in 1..TURNS {
-        others.push(busy.put(&["d\n"]).await);
+    let mut taken = Vec::new();
+    for _ in 0..TURNS {
+        taken.push(busy.put(&["c\n"]).await);
     }
     busy.calls_are(2 * TURNS + 1).await;
     let (e, f) = (busy.put(&["e\n"]).await, busy.put(&["f\n"]).await);
     end.send(()).unwrap();
-    for put in [first, e, f] {
+    for put in [taken.remove(0), e, f] {
         put.await.unwrap().unwrap();
     }
     assert_eq!(busy.later().last().unwrap(), &["e\n", "f\n"]);
-    for other in others {
+    for other in taken {
         other.abort();
     }
 }
