@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use aws_sdk_firehose::types::Record;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use crate::pack::CallSize;
 
@@ -23,6 +24,9 @@ pub(crate) const TURNS: usize = 1;
 
 /// How long a call keeps its turn. Firehose answers in some tens of milliseconds. Where tests run, machines are busy.
 pub(crate) const SLOW: Duration = Duration::from_millis(if cfg!(test) { 1500 } else { 250 });
+
+/// Why records were not even offered.
+const NO_TURN: &str = "no turn came in time";
 
 /// A call under way.
 pub(crate) type Sending = Pin<Box<dyn Future<Output = Said> + Send>>;
@@ -59,6 +63,8 @@ struct State {
 /// A request that waits for a call.
 struct Waiting {
     records: Vec<Record>,
+    /// With no call begun by then, none is: its answer would hardly come.
+    until: Instant,
     told: oneshot::Sender<Told>,
 }
 
@@ -76,8 +82,10 @@ struct Call(Option<Box<Inner>>);
 struct Inner {
     calls: Arc<Calls>,
     sending: Sending,
-    /// Whether it still has its turn.
+    /// Whether it still has a turn.
     has_turn: bool,
+    /// From when on it keeps none.
+    slow_at: Instant,
     members: Vec<Member>,
     /// Which of them drives it.
     driver: usize,
@@ -102,80 +110,90 @@ impl Calls {
         })
     }
 
-    /// Offers records, which fit into a call, and says what came of them.
-    pub(crate) async fn offer(self: &Arc<Self>, records: Vec<Record>) -> Said {
-        let call = match self.turn_or_wait(records) {
-            Ok(records) => self.begin(
-                vec![Member {
+    /// Offers records, which fit into a call, and says what came of them. No call of theirs is begun after `until`.
+    pub(crate) async fn offer(self: &Arc<Self>, records: Vec<Record>, until: Instant) -> Said {
+        let call = match self.turn_or_wait(records, until) {
+            Ok(records) => {
+                let only = Member {
                     records: records.len(),
                     told: None,
-                }],
-                records,
-            ),
+                };
+                self.begin(vec![only], records, true)
+            }
             Err(told) => match told.await {
                 Ok(Told::Said(said)) => return said,
                 Ok(Told::Drive(call)) => call,
-                Err(_) => return Said::Failed("the call was lost".to_owned()),
+                // No turn came in time.
+                Err(_) => return Said::Failed(NO_TURN.to_owned()),
             },
         };
         call.drive().await
     }
 
     /// The records again with a turn, or where to wait.
-    fn turn_or_wait(&self, records: Vec<Record>) -> Result<Vec<Record>, oneshot::Receiver<Told>> {
+    fn turn_or_wait(&self, records: Vec<Record>, until: Instant) -> Result<Vec<Record>, oneshot::Receiver<Told>> {
         let mut state = self.state();
         if state.free > 0 {
             state.free -= 1;
             return Ok(records);
         }
         let (told, hears) = oneshot::channel();
-        state.waiting.push_back(Waiting { records, told });
+        state.waiting.push_back(Waiting { records, until, told });
         Err(hears)
     }
 
-    fn begin(self: &Arc<Self>, members: Vec<Member>, records: Vec<Record>) -> Call {
+    fn begin(self: &Arc<Self>, members: Vec<Member>, records: Vec<Record>, has_turn: bool) -> Call {
         Call(Some(Box::new(Inner {
             calls: Arc::clone(self),
             sending: (self.begin)(records),
-            has_turn: true,
+            has_turn,
+            slow_at: Instant::now() + SLOW,
             members,
             driver: 0,
         })))
     }
 
-    /// Gives a turn to those that wait, or back.
+    /// Gives a turn to those that wait, or back. What does not fit into their call needs no turn: a full call gains nothing by waiting.
     fn pass_turn(self: &Arc<Self>) {
-        let (mut members, mut records) = (Vec::new(), Vec::new());
-        {
-            let mut state = self.state();
-            let mut size = CallSize::default();
-            while let Some(next) = state.waiting.pop_front() {
-                // Its request is answered, or gone.
-                if next.told.is_closed() {
-                    continue;
+        let mut has_turn = true;
+        loop {
+            let (mut members, mut records, mut is_full) = (Vec::new(), Vec::new(), false);
+            {
+                let mut state = self.state();
+                let mut size = CallSize::default();
+                while let Some(next) = state.waiting.pop_front() {
+                    // Its request is answered, or gone, or too late.
+                    if next.told.is_closed() || next.until <= Instant::now() {
+                        continue;
+                    }
+                    let grown = next
+                        .records
+                        .iter()
+                        .fold(size, |size, record| size.and(record.data().as_ref().len()));
+                    if !members.is_empty() && !grown.fits() {
+                        state.waiting.push_front(next);
+                        is_full = true;
+                        break;
+                    }
+                    size = grown;
+                    members.push(Member {
+                        records: next.records.len(),
+                        told: Some(next.told),
+                    });
+                    records.extend(next.records);
                 }
-                let grown = next
-                    .records
-                    .iter()
-                    .fold(size, |size, record| size.and(record.data().as_ref().len()));
-                if !members.is_empty() && !grown.fits() {
-                    state.waiting.push_front(next);
-                    break;
+                if members.is_empty() {
+                    state.free += usize::from(has_turn);
+                    return;
                 }
-                size = grown;
-                members.push(Member {
-                    records: next.records.len(),
-                    told: Some(next.told),
-                });
-                records.extend(next.records);
             }
-            if members.is_empty() {
-                state.free += 1;
+            // Dropped, it goes to the first who still waits.
+            drop(self.begin(members, records, has_turn));
+            if !is_full {
                 return;
             }
+            has_turn = false;
         }
-        // Dropped, it goes to the first who still waits.
-        drop(self.begin(members, records));
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -187,7 +205,7 @@ impl Calls {
 impl Call {
     async fn drive(mut self) -> Said {
         let said = match &mut self.0 {
-            Some(inner) => match tokio::time::timeout(SLOW, inner.sending.as_mut()).await {
+            Some(inner) => match tokio::time::timeout_at(inner.slow_at, inner.sending.as_mut()).await {
                 Ok(said) => said,
                 Err(_) => {
                     inner.pass_turn();

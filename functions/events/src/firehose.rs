@@ -218,7 +218,11 @@ impl Firehose {
             .collect::<Result<Vec<_>, _>>()
             .map_err(|error| self.misconfigured(error.to_string(), "This is a bug."))?;
         // Waiting for a turn is part of it.
-        let offered = tokio::time::timeout(limit.min(CALL_TIMEOUT), self.calls.offer(records));
+        let (limit, now) = (limit.min(CALL_TIMEOUT), tokio::time::Instant::now());
+        let offered = tokio::time::timeout_at(
+            now + limit,
+            self.calls.offer(records, now + (limit - MIN_CALL.min(limit))),
+        );
         Ok(offered.await.unwrap_or_else(|_| Said::Failed(NO_ANSWER.to_owned())))
     }
 

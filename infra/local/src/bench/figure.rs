@@ -75,6 +75,18 @@ impl Figure {
     }
 }
 
+/// The one in the middle; of an even number, what is between the two.
+pub(super) fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_unstable_by(f64::total_cmp);
+    let half = sorted.len() / 2;
+    match sorted.len() {
+        0 => f64::NAN,
+        odd if odd % 2 == 1 => sorted[half],
+        _ => f64::midpoint(sorted[half - 1], sorted[half]),
+    }
+}
+
 /// The figures as a table, goals and numbers side by side.
 pub(super) fn table(figures: &[Figure]) -> String {
     let columns = |figure: &Figure| {

@@ -1,5 +1,6 @@
 //! How many instructions the benches take, by valgrind's callgrind: a number that does not depend on what else the machine
-//! does. Each crate keeps its counts in `benches/instructions.json`; one that grew is an error.
+//! does. Each crate keeps its counts in `benches/instructions.ARCH.json`, for each kind of processor that somebody counted on; one that
+//! grew is an error.
 //!
 //! The bench `instructions` of a crate is a program: `--list` prints its cases, and with a case it prepares it and calls
 //! one function named `measured`, inside of which callgrind counts.
@@ -25,15 +26,22 @@ const TOLERANCE: f64 = 1.05;
 /// Counts by case.
 type Counts = BTreeMap<String, u64>;
 
-/// Counts the cases of every crate, and compares with what is kept; with `accept`, keeps the new ones.
-pub(super) async fn run(project: &Project, accept: bool) -> anyhow::Result<Vec<Figure>> {
+/// Counts the cases of every crate, and compares with what is kept; with `accept`, keeps the new ones. What was counted is among
+/// the figures also when it is too much.
+pub(super) async fn run(project: &Project, accept: bool, figures: &mut Vec<Figure>) -> anyhow::Result<()> {
     let valgrind = tools::valgrind(project).await?;
-    let mut figures = Vec::new();
     let mut grown = Vec::new();
     for (package, folder) in CRATES {
         let program = cargo::built(project.root(), package, "instructions").await?;
-        let kept_in = project.root().join(folder).join("benches/instructions.json");
-        let kept = if accept { Counts::new() } else { read(&kept_in)? };
+        let kept_in = project
+            .root()
+            .join(folder)
+            .join(format!("benches/instructions.{}.json", std::env::consts::ARCH));
+        let comparable = !accept && kept_in.is_file();
+        if !accept && !comparable {
+            report::say(format!("{} is missing: nothing to compare with", kept_in.display()));
+        }
+        let kept = if comparable { read(&kept_in)? } else { Counts::new() };
         let step = Step::begin(format!("{package}: count instructions"));
         let mut counts = Counts::new();
         for case in valgrind.cases(&program).await? {
@@ -48,7 +56,7 @@ pub(super) async fn run(project: &Project, accept: bool) -> anyhow::Result<Vec<F
                 Some(kept) => figure
                     .at_most(*kept as f64 * TOLERANCE / 1e6)
                     .of(format!("{kept} kept, {count} now")),
-                None if accept => figure.of("kept"),
+                None if !comparable => figure,
                 None => bail!("{package}: {case} has no count in {}: {ACCEPT}", kept_in.display()),
             });
             counts.insert(case, count);
@@ -74,7 +82,7 @@ pub(super) async fn run(project: &Project, accept: bool) -> anyhow::Result<Vec<F
     if !grown.is_empty() {
         bail!("{}. If that is meant: {ACCEPT}", grown.join("; "));
     }
-    Ok(figures)
+    Ok(())
 }
 
 const ACCEPT: &str = "keep the new counts with `cargo weir bench --instructions --accept`";

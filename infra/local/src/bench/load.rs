@@ -133,6 +133,9 @@ pub(super) struct Span {
     pub(super) to: Instant,
 }
 
+/// How long an answer may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// How often a marked event is posted.
 const MARK_EVERY: Duration = Duration::from_millis(100);
 
@@ -257,8 +260,13 @@ impl Connection {
         })
     }
 
-    /// Writes a request and reads its answer.
+    /// Writes a request and reads its answer, within [`PATIENCE`].
     async fn exchange(&mut self, request: &[u8]) -> io::Result<Answer<'_>> {
+        let exchanged = tokio::time::timeout(PATIENCE, self.exchange_in_any_time(request));
+        exchanged.await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
+    }
+
+    async fn exchange_in_any_time(&mut self, request: &[u8]) -> io::Result<Answer<'_>> {
         self.read.advance(self.taken);
         self.taken = 0;
         self.stream.write_all(request).await?;

@@ -19,15 +19,20 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use clap::value_parser;
 use serde::Serialize;
+use tempfile::TempDir;
 
 use self::end_to_end::Against;
 use self::figure::Figure;
 use crate::project::Project;
 use crate::report;
 use crate::signals::Signals;
-use crate::up::apart::Apart;
+use crate::up::{self, apart::Apart};
+
+/// Rows stored while --growth measures, when --rows does not say it.
+const ROWS: [u64; 4] = [1_000_000, 10_000_000, 50_000_000, 100_000_000];
 
 const AFTER_HELP: &str = "\
 Without a part, all but --growth are measured. The machine should have nothing else to do. Figures are of this machine: \
@@ -75,7 +80,7 @@ pub(crate) struct Args {
     growth: bool,
     /// Rows stored while --growth measures
     #[arg(long, value_name = "N,…", value_delimiter = ',', requires = "growth",
-        default_values_t = [1_000_000, 10_000_000, 50_000_000, 100_000_000], value_parser = value_parser!(u64).range(100_000..=1_000_000_000))]
+        default_values_t = ROWS, value_parser = value_parser!(u64).range(100_000..=1_000_000_000))]
     rows: Vec<u64>,
     /// What an invocation takes in processor time, and what a million events cost on AWS then
     #[arg(long)]
@@ -106,6 +111,11 @@ enum Part {
 }
 
 impl Part {
+    /// Whether this program itself sends or answers while it is measured.
+    fn takes_part(&self) -> bool {
+        matches!(self, Part::Start | Part::EndToEnd | Part::Growth | Part::Cost)
+    }
+
     /// As a heading.
     fn title(self) -> &'static str {
         match self {
@@ -120,28 +130,76 @@ impl Part {
     }
 }
 
+/// What a part has started, for the case that it is not there any more to stop it.
+#[derive(Default)]
+struct Started {
+    stack: Option<Arc<Apart>>,
+    /// Where the stack has its data and its logs.
+    folder: Option<TempDir>,
+}
+
+impl Started {
+    /// A folder for what is to be started.
+    fn folder(&mut self, prefix: &str) -> anyhow::Result<PathBuf> {
+        let folder = tempfile::Builder::new().prefix(prefix).tempdir();
+        let folder = self.folder.insert(folder.context("no temporary folder can be made")?);
+        Ok(folder.path().to_owned())
+    }
+
+    /// Stops it. The folder goes, or with `keep` stays.
+    async fn stop(self, keep: bool) {
+        if let Some(stack) = self.stack {
+            stack.stop().await;
+        }
+        if let Some(folder) = self.folder.filter(|_| keep) {
+            let kept = folder.keep();
+            report::say(format!("the data and the logs are kept in {}", kept.display()));
+        }
+    }
+}
+
+/// The variable that marks this program, once it is optimised, and whatever it starts.
+const MARK: &str = "WEIR_BENCH_RUN";
+
 /// Runs the command.
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let project = Project::find()?;
-    let mut signals = Signals::listen_to_hangup()?;
-    let mut stack = None;
-    let measured = signals.or(measure(&args, &project, &mut stack)).await;
-    if let Some(stack) = stack {
-        stack.stop().await;
+    if cfg!(debug_assertions) && !args.unoptimised && args.parts().iter().any(Part::takes_part) {
+        return instead(&project).await;
     }
-    let figures = match measured {
-        Ok(figures) => figures?,
+    let mut signals = Signals::listen_to_hangup()?;
+    let (mut started, mut figures) = (Started::default(), Vec::new());
+    let ended = signals.or(measure(&args, &project, &mut started, &mut figures)).await;
+    started.stop(matches!(ended, Ok(Err(_)))).await;
+    if let Some(mark) = edge::config::env(MARK) {
+        up::sweep(MARK, &mark).await;
+    }
+    // Also what was measured before it ended.
+    if !figures.is_empty() {
+        report::print(if args.json {
+            serde_json::to_string_pretty(&figures)?
+        } else {
+            figure::table(&figures)
+        });
+    }
+    match ended {
+        Ok(ended) => ended.map(|()| ExitCode::SUCCESS),
         Err(asked) => {
             report::say(format!("{asked}: not everything was measured"));
-            return Ok(asked.into());
+            Ok(asked.into())
         }
-    };
-    report::print(if args.json {
-        serde_json::to_string_pretty(&figures)?
-    } else {
-        figure::table(&figures)
-    });
-    Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Runs the optimised program instead of this one: what sends shares the processors with what is measured.
+async fn instead(project: &Project) -> anyhow::Result<ExitCode> {
+    use std::os::unix::process::CommandExt as _;
+    let weir = up::build::optimised(project.root()).await?;
+    let failed = std::process::Command::new(&weir)
+        .args(std::env::args_os().skip(1))
+        .env(MARK, uuid::Uuid::new_v4().to_string())
+        .exec();
+    Err(failed).with_context(|| format!("{} cannot be started", weir.display()))
 }
 
 impl Args {
@@ -152,7 +210,7 @@ impl Args {
             (Part::Loader, self.loader),
             (Part::Instructions, self.instructions),
             (Part::Start, self.start),
-            (Part::EndToEnd, self.end_to_end),
+            (Part::EndToEnd, self.end_to_end || self.against.is_some()),
             (Part::Growth, self.growth),
             (Part::Cost, self.cost),
         ];
@@ -161,6 +219,19 @@ impl Args {
             .into_iter()
             .filter(|(part, asked)| *asked || all && *part != Part::Growth);
         parts.map(|(part, _)| part).collect()
+    }
+
+    fn growth_plan(&self) -> growth::Plan {
+        let mut rows = self.rows.clone();
+        rows.sort_unstable();
+        rows.dedup();
+        growth::Plan {
+            // A plot of less than all is not for docs/.
+            plotted: rows == ROWS && !self.unoptimised,
+            rows,
+            release: !self.unoptimised,
+            library: self.library.clone(),
+        }
     }
 
     fn plan(&self) -> end_to_end::Plan {
@@ -174,22 +245,29 @@ impl Args {
     }
 }
 
-/// Measures the parts that are asked for. `stack` holds what runs and is to be stopped.
-async fn measure(args: &Args, project: &Project, stack: &mut Option<Arc<Apart>>) -> anyhow::Result<Vec<Figure>> {
-    let mut figures = Vec::new();
+/// Measures the parts that are asked for.
+async fn measure(
+    args: &Args,
+    project: &Project,
+    started: &mut Started,
+    figures: &mut Vec<Figure>,
+) -> anyhow::Result<()> {
     for part in args.parts() {
-        figures.extend(match part {
+        let library = args.library.clone();
+        let measured = match part {
             Part::Edge => cpu::edge(project).await?,
-            Part::Loader => cpu::loader(project, args.library.clone()).await?,
-            Part::Instructions => instructions::run(project, args.accept).await?,
-            Part::EndToEnd => end_to_end::run(project, &args.plan(), stack).await?,
-            Part::Growth => growth::run(project, &args.rows, !args.unoptimised, stack).await?,
+            Part::Loader => cpu::loader(project, library).await?,
+            Part::Instructions => {
+                instructions::run(project, args.accept, figures).await?;
+                Vec::new()
+            }
+            Part::EndToEnd => end_to_end::run(project, &args.plan(), started).await?,
+            Part::Growth => growth::run(project, &args.growth_plan(), started).await?,
             Part::Start => start::run(project).await?,
-            Part::Cost => start::bill::run(project).await?,
-        });
-        if let Some(stack) = stack.take() {
-            stack.stop().await;
-        }
+            Part::Cost => start::bill::run(project, library).await?,
+        };
+        figures.extend(measured);
+        std::mem::take(started).stop(false).await;
     }
-    Ok(figures)
+    Ok(())
 }

@@ -33,6 +33,12 @@ pub(super) async fn programs(root: &Path, release: bool, more: &[&str]) -> anyho
     })
 }
 
+/// Builds this program as `weir up --release` runs it. Gives its path.
+pub(crate) async fn optimised(root: &Path) -> anyhow::Result<PathBuf> {
+    let mut built = binaries(root, &["weir"], Some(OPTIMISED)).await?;
+    built.pop().context("cargo built no program weir")
+}
+
 /// Builds functions as they are deployed, but for this machine's processor. Gives their programs, in the same order.
 pub(crate) async fn programs_as_shipped(root: &Path, functions: &[&str]) -> anyhow::Result<Vec<PathBuf>> {
     binaries(root, functions, Some("release")).await

@@ -5,7 +5,7 @@ use std::process::Stdio;
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use tokio::process::{Child, Command};
 
 use super::procs::Watched;
@@ -99,6 +99,32 @@ impl Other {
         service.into_iter().chain(clickhouse).collect()
     }
 
+    /// Rows that it has stored; of one elsewhere nothing is known.
+    pub(super) async fn rows(&self) -> anyhow::Result<u64> {
+        match &self.own {
+            Some(own) => own.number("SELECT count() FROM events").await,
+            None => Ok(0),
+        }
+    }
+
+    /// Waits until so many more are stored, what is in memory and in the Buffer table included.
+    pub(super) async fn reaches(&self, before: u64, acknowledged: u64) -> anyhow::Result<()> {
+        let Some(own) = &self.own else { return Ok(()) };
+        let patience = Instant::now() + Duration::from_secs(120);
+        loop {
+            own.number("OPTIMIZE TABLE events_buffer").await?;
+            let rows = self.rows().await?.saturating_sub(before);
+            if rows >= acknowledged {
+                return Ok(());
+            }
+            ensure!(
+                Instant::now() < patience,
+                "the other service acknowledged {acknowledged} events and stored {rows}"
+            );
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+
     /// Ends what was started.
     pub(super) async fn stop(self) {
         if let Some(own) = self.own {
@@ -108,6 +134,14 @@ impl Other {
 }
 
 impl Own {
+    /// What a query says; 0 for one that says nothing.
+    async fn number(&self, query: &str) -> anyhow::Result<u64> {
+        let client = crate::client::builder().build().context("no HTTP client can be made")?;
+        let response = client.post(&self.clickhouse.url).body(query.to_owned()).send().await?;
+        let text = response.error_for_status()?.text().await?;
+        Ok(text.trim().parse().unwrap_or(0))
+    }
+
     async fn stop(mut self) {
         let _ = self.service.kill().await;
         self.clickhouse.stop().await;

@@ -6,7 +6,7 @@ use super::load::Sent;
 use super::procs::Cost;
 use super::{Service, Setting};
 use crate::bench::Part;
-use crate::bench::figure::Figure;
+use crate::bench::figure::{Figure, median};
 
 /// How many times as many events Weir is to acknowledge as the other service, one a request and in batches.
 const GOALS: (f64, f64) = (10.0, 100.0);
@@ -46,17 +46,6 @@ pub(super) fn percentile(sent: &Sent, share: f64) -> f64 {
         .map_or(f64::NAN, |micros| f64::from(*micros) / 1e3)
 }
 
-fn median(values: &[f64]) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_unstable_by(f64::total_cmp);
-    let half = sorted.len() / 2;
-    match sorted.len() {
-        0 => f64::NAN,
-        odd if odd % 2 == 1 => sorted[half],
-        _ => f64::midpoint(sorted[half - 1], sorted[half]),
-    }
-}
-
 fn listed(values: &[f64], decimals: usize) -> String {
     let all: Vec<_> = values.iter().map(|value| format!("{value:.decimals$}")).collect();
     all.join(", ")
@@ -89,9 +78,13 @@ pub(super) fn of(runs: &[Run]) -> Vec<Figure> {
         let (weir, other) = (rate(setting, Service::Weir), rate(single, Service::Other));
         if !other.is_empty() && !weir.is_empty() {
             let goal = if setting.batch == 1 { GOALS.0 } else { GOALS.1 };
+            let to = match setting.batch {
+                1 => "Weir to the other service",
+                _ => "Weir to the other service, single",
+            };
             let figure = Figure::new(
                 Part::EndToEnd,
-                format!("{setting}: Weir to the other service"),
+                format!("{setting}: {to}"),
                 median(&weir) / median(&other),
                 "×",
             );
@@ -225,7 +218,7 @@ mod tests {
             (10.0, Some(true))
         );
         assert_eq!(
-            ratio("8 connections, by 100: Weir to the other service"),
+            ratio("8 connections, by 100: Weir to the other service, single"),
             (75.0, Some(false))
         );
         let cpu = figures

@@ -1,7 +1,8 @@
 //! Events through a stack of its own: how many a second are acknowledged, how many become rows, how long that takes and what
 //! it costs; and the same load on another service, in turns.
 //!
-//! Every run ends with a comparison: each acknowledged event is a row, and one only. If not, there is no figure but an error.
+//! Every run of Weir ends with a comparison: each acknowledged event is a row, and one only. If not, there is no figure but an error.
+//! Of the service in this repository it is asked that as many rows came as it acknowledged; of one elsewhere nothing is known.
 
 mod against;
 mod figures;
@@ -13,7 +14,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use tokio::sync::mpsc;
 
 pub(super) use self::against::Against;
@@ -21,10 +22,11 @@ use self::against::Other;
 use self::figures::{Run, percentile};
 use self::landed::{ASKED_EVERY, Landed, Table};
 use self::procs::Watched;
+use super::Started;
 use super::figure::Figure;
 use super::load::{self, Requests, Sent, Span};
 use crate::project::Project;
-use crate::report::{self, Step};
+use crate::report::Step;
 use crate::up::apart::{Apart, INTERVAL_SECONDS, SIZE_MB, Site};
 
 /// Load before anything is measured.
@@ -88,21 +90,13 @@ fn buffered() -> String {
     )
 }
 
-/// Measures it. Whatever was started is stopped, except when the future is dropped: then what was kept in `started` is to be
-/// stopped.
-pub(super) async fn run(
-    project: &Project,
-    plan: &Plan,
-    started: &mut Option<Arc<Apart>>,
-) -> anyhow::Result<Vec<Figure>> {
-    let folder = tempfile::Builder::new()
-        .prefix("weir-bench-")
-        .tempdir()
-        .context("no temporary folder can be made")?;
-    let site = Site::prepare(project, plan.library.clone(), folder.path(), plan.release).await?;
+/// Measures it. `started` holds the stack as soon as there is something to stop.
+pub(super) async fn run(project: &Project, plan: &Plan, started: &mut Started) -> anyhow::Result<Vec<Figure>> {
+    let folder = started.folder("weir-bench-")?;
+    let site = Site::prepare(project, plan.library.clone(), &folder, plan.release).await?;
     let urls = site.urls.clone();
     let stack = Arc::new(Apart::new(site)?);
-    *started = Some(Arc::clone(&stack));
+    started.stack = Some(Arc::clone(&stack));
     let step = Step::begin("start a stack");
     tokio::select! {
         ready = stack.start(&urls) => ready?,
@@ -110,7 +104,7 @@ pub(super) async fn run(
     }
     step.done();
     let other = match &plan.against {
-        Some(against) => Some(Other::start(against, project, stack.engine(), folder.path()).await?),
+        Some(against) => Some(Other::start(against, project, stack.engine(), &folder).await?),
         None => None,
     };
     let bench = Bench {
@@ -127,17 +121,7 @@ pub(super) async fn run(
     if let Some(other) = bench.other {
         other.stop().await;
     }
-    let runs = match measured {
-        Ok(runs) => runs,
-        Err(error) => {
-            let kept = folder.keep();
-            report::say(format!("the data and the logs are kept in {}", kept.display()));
-            return Err(error);
-        }
-    };
-    stack.stop().await;
-    *started = None;
-    Ok(figures::of(&runs))
+    Ok(figures::of(&measured?))
 }
 
 /// What a bench has.
@@ -208,6 +192,7 @@ impl Bench {
         let costs = watched.iter().filter_map(Watched::cost).collect();
         let refused: u64 = sent.refused.values().sum();
         self.table.holds(sent.acknowledged, refused > 0).await?;
+        ensure!(self.stack.restarts() == 0, "a part of the stack died");
         Ok(self.outcome(setting, Service::Weir, span, &sent, costs, Some(&landed)))
     }
 
@@ -217,9 +202,10 @@ impl Bench {
         let mut watched = other.watch();
         watched.push(Watched::begin(LOAD, std::process::id()));
         let span = self.span();
+        let before = other.rows().await?;
         let sent = load::send(requests, setting.connections, span, None).await?;
-        // What it has taken it stores within a second: that is of its costs, and not of the next run's.
-        tokio::time::sleep(Duration::from_millis(1500)).await;
+        // To store what it has taken is of its costs, and not of the next run's.
+        other.reaches(before, sent.acknowledged).await?;
         let costs = watched.iter().filter_map(Watched::cost).collect();
         Ok(self.outcome(setting, Service::Other, span, &sent, costs, None))
     }

@@ -1,10 +1,10 @@
 //! What an invocation takes of a processor once its function has started, and what a million events then cost on AWS.
 //!
 //! Functions as they ship, asked by the runtime API of this bench: `events` puts into a stream behind TLS, `loader` inserts into
-//! a ClickHouse of its own. The processor's time is that of the function alone. How long AWS and a ClickHouse on a network take to
-//! answer is not measured here: `weir cost` has allowances for both.
+//! a ClickHouse of its own, without TLS. The processor's time is that of the function alone, on this machine's processor. How long
+//! AWS and a ClickHouse on a network take to answer is not measured here: `weir cost` has allowances for both.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, ensure};
 use base64::Engine as _;
@@ -35,7 +35,7 @@ const BATCH: usize = 100;
 const DELIVERIES: [usize; 2] = [100, 6000];
 
 /// Measures it.
-pub(in crate::bench) async fn run(project: &Project) -> anyhow::Result<Vec<Figure>> {
+pub(in crate::bench) async fn run(project: &Project, library: Option<PathBuf>) -> anyhow::Result<Vec<Figure>> {
     let programs = up::build::programs_as_shipped(project.root(), &[EVENTS, "loader"]).await?;
     let [events, loader] = &programs[..] else {
         anyhow::bail!("cargo built something else")
@@ -50,7 +50,10 @@ pub(in crate::bench) async fn run(project: &Project) -> anyhow::Result<Vec<Figur
 
     let step = Step::begin("measure what deliveries to loader take");
     let folder = tempfile::tempdir().context("no temporary folder can be made")?;
-    let library = tools::engine_library(project).await?;
+    let library = match library {
+        Some(library) => library,
+        None => tools::engine_library(project).await?,
+    };
     let weir = std::env::current_exe().context("the path of weir itself is unknown")?;
     let engine = throwaway::clickhouse(&weir, &library, folder.path()).await?;
     let measured = of_loader(loader, &mut runtime, &stream, &engine.url).await;
