@@ -84,7 +84,13 @@ pub fn media_type(headers: &HeaderMap) -> Option<Cow<'_, str>> {
     let Some(content_type) = headers.get(CONTENT_TYPE) else {
         return Some(Cow::Borrowed(""));
     };
-    let essence = content_type.to_str().ok()?.split(';').next().unwrap_or_default().trim();
+    let content_type = content_type.to_str().ok()?;
+    // As clients mostly write it.
+    let is_plain = |byte: u8| matches!(byte, b'a'..=b'z' | b'/' | b'-' | b'+' | b'.');
+    if content_type.bytes().all(is_plain) {
+        return Some(Cow::Borrowed(content_type));
+    }
+    let essence = content_type.split(';').next().unwrap_or_default().trim();
     let is_lower = !essence.bytes().any(|byte| byte.is_ascii_uppercase());
     Some(if is_lower {
         Cow::Borrowed(essence)

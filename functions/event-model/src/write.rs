@@ -44,7 +44,7 @@ impl<'a> Stamp<'a> {
         put(
             &mut head,
             MILLISECONDS_AT,
-            &calendar::three_digits(millisecond.rem_euclid(1000)),
+            &calendar::three_digits(millisecond.rem_euclid(1000) as u32),
         );
         Stamp { head, request_id }
     }

@@ -5,11 +5,14 @@
 //! so a retry stores nothing anew, and a key that is used again for other events loses none of them.
 
 use event_model::Event;
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 use uuid::Uuid;
 
 /// The header.
 pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
+
+/// The same, made once: a text would be read again for each request.
+static HEADER: HeaderName = HeaderName::from_static(IDEMPOTENCY_KEY);
 
 /// Longest key, in bytes.
 pub const MAX_KEY_BYTES: usize = 255;
@@ -32,7 +35,7 @@ impl IdempotencyKey {
     /// The key of a request, when it has one. The draft asks for a String of RFC 8941, in double quotes; many clients send it
     /// bare, and mean the same.
     pub fn of(headers: &HeaderMap) -> Result<Option<Self>, NotAKey> {
-        let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
+        let mut values = headers.get_all(&HEADER).iter();
         let Some(value) = values.next() else { return Ok(None) };
         if values.next().is_some() {
             return Err(NotAKey);

@@ -67,7 +67,7 @@ pub fn read(
     let mut events = media.events(&body)?;
     let is_batch = events.is_batch();
     let mut packer = Packer::for_body(body.len());
-    let (mut places, mut verdicts, mut shown) = (Vec::new(), Verdicts::default(), Shown::default());
+    let (mut places, mut verdicts, mut shown) = (Vec::with_capacity(1), Verdicts::default(), Shown::default());
     let stamp = Stamp::new(now, if is_request_id(request_id) { request_id } else { "" });
     let mut place = 0;
     while let Some(event) = events.next_event().inspect_err(|refusal| whole(refusal, rejected))? {

@@ -104,6 +104,7 @@ impl Packer {
     pub fn finish(self) -> Vec<Packed> {
         let Packer { mut full, last, .. } = self;
         if !last.lines.is_empty() {
+            full.reserve_exact(1);
             full.push(last);
         }
         full
