@@ -158,7 +158,11 @@ fn decode(block: &[u8]) -> Option<Vec<Row<'static>>> {
             obj_id: obj_id[at].clone().into(),
             product_id: product_id[at],
             amount: amount[at],
-            exp: pairs.by_ref().take(own as usize).map(|(key, value)| (key.into(), value.into())).collect(),
+            exp: pairs
+                .by_ref()
+                .take(own as usize)
+                .map(|(key, value)| (key.into(), value.into()))
+                .collect(),
             event_id: event_id[at],
             received_at: received_at[at],
             request_id: request_id[at].clone().into(),
