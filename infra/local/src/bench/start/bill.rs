@@ -141,6 +141,7 @@ async fn of_loader(
     .await?;
     let variables = [
         ("CLICKHOUSE_URL", clickhouse.to_owned()),
+        ("CLICKHOUSE_USER", "default".to_owned()),
         ("CLICKHOUSE_PASSWORD", String::new()),
     ];
     let mut taken = [0.0; 2];
