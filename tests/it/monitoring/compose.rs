@@ -13,7 +13,7 @@ use crate::process::setting;
 const WITHOUT_ADDRESS: [&str; 2] = ["migrate", "replay"];
 
 /// Read by functions, and not for a container to set: there are no temporary credentials, and AWS's own addresses are not asked.
-const NOT_SET: &[&str] = &["AWS_SESSION_TOKEN"];
+const NOT_SET: &[&str] = &["AWS_SESSION_TOKEN", "SSL_CERT_FILE"];
 
 async fn compose() -> anyhow::Result<Value> {
     yaml("infra/compose.yaml").await

@@ -139,7 +139,7 @@ async fn addresses_are_those_of_the_router_the_functions_and_the_document() -> a
     Ok(())
 }
 
-/// Read by functions, and not the template's to set: Lambda sets them, and AWS's own addresses are the default.
+/// Read by functions, and not the template's to set: Lambda sets them, and AWS's own addresses and certificates are the default.
 const NOT_SET: &[&str] = &[
     "AWS_REGION",
     "AWS_ACCESS_KEY_ID",
@@ -147,6 +147,7 @@ const NOT_SET: &[&str] = &[
     "AWS_SESSION_TOKEN",
     "AWS_ENDPOINT_URL_FIREHOSE",
     "AWS_ENDPOINT_URL_S3",
+    "SSL_CERT_FILE",
 ];
 
 /// The README's table is what the configurations read: a test of `weir` compares the two. So the template is compared with it.

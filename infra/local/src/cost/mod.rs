@@ -51,10 +51,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "MB", default_value_t = 256, value_parser = clap::value_parser!(u64).range(128..=10_240))]
     events_memory: u64,
     /// CPU time of a request to events, without its events, in milliseconds on a whole core
-    #[arg(long, value_name = "MS", default_value_t = 0.25, value_parser = positive)]
+    #[arg(long, value_name = "MS", default_value_t = 0.17, value_parser = positive)]
     request_cpu_ms: f64,
     /// CPU time of each event of a request, in milliseconds
-    #[arg(long, value_name = "MS", default_value_t = 0.001, value_parser = positive)]
+    #[arg(long, value_name = "MS", default_value_t = 0.0017, value_parser = positive)]
     event_cpu_ms: f64,
     /// How long a request waits for Firehose, in milliseconds
     #[arg(long, value_name = "MS", default_value_t = 15.0, value_parser = positive)]
@@ -63,10 +63,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "MB", default_value_t = 512, value_parser = clap::value_parser!(u64).range(128..=10_240))]
     loader_memory: u64,
     /// CPU time of a delivery to loader, without its rows, in milliseconds on a whole core
-    #[arg(long, value_name = "MS", default_value_t = 1.0, value_parser = positive)]
+    #[arg(long, value_name = "MS", default_value_t = 0.23, value_parser = positive)]
     delivery_cpu_ms: f64,
     /// CPU time of each row of a delivery, in milliseconds
-    #[arg(long, value_name = "MS", default_value_t = 0.001, value_parser = positive)]
+    #[arg(long, value_name = "MS", default_value_t = 0.0011, value_parser = positive)]
     row_cpu_ms: f64,
     /// How long a delivery waits for ClickHouse, in milliseconds
     #[arg(long, value_name = "MS", default_value_t = 150.0, value_parser = positive)]

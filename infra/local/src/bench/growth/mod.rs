@@ -5,6 +5,7 @@
 
 mod plot;
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,7 +18,7 @@ use super::figure::{Figure, median};
 use super::load::{self, Requests, Span};
 use super::{Part, Started};
 use crate::project::Project;
-use crate::report::Step;
+use crate::report::{self, Step};
 use crate::up::Urls;
 use crate::up::apart::{Apart, Site};
 use crate::up::throwaway;
@@ -64,6 +65,22 @@ struct Measured {
     read: f64,
 }
 
+impl fmt::Display for Measured {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Measured {
+            rows,
+            taken,
+            dbt,
+            dbt_in_all,
+            read,
+        } = self;
+        write!(
+            out,
+            "{rows} rows: {taken:.0} events/s, dbt {dbt:.2} s ({dbt_in_all:.1} s in all), /activity {read:.2} ms"
+        )
+    }
+}
+
 /// What is to be measured.
 pub(super) struct Plan {
     /// Rows stored, from the fewest.
@@ -86,19 +103,12 @@ pub(super) async fn run(project: &Project, plan: &Plan, started: &mut Started) -
     let work = async {
         stack.start(&urls).await?;
         stack.add_activity().await?;
-        measure(project, &stack, &urls, &folder, &plan.rows).await
+        measure(project, &stack, &urls, &folder, plan).await
     };
     let measured = tokio::select! {
         measured = work => measured?,
         why = stack.lost() => return Err(why),
     };
-    let path = project.root().join(if plan.plotted {
-        "docs/growth.svg"
-    } else {
-        "target/growth.svg"
-    });
-    std::fs::write(&path, plot::svg(&panels(&measured)))
-        .with_context(|| format!("{} cannot be written", path.display()))?;
     Ok(figures(&measured))
 }
 
@@ -107,7 +117,7 @@ async fn measure(
     stack: &Apart,
     urls: &Urls,
     folder: &Path,
-    rows: &[u64],
+    plan: &Plan,
 ) -> anyhow::Result<Vec<Measured>> {
     let warehouse = Warehouse { url: &urls.clickhouse };
     let dbt = Dbt {
@@ -117,7 +127,12 @@ async fn measure(
         folder,
     };
     let (mut filled, mut arrived, mut measured) = (0, 0, Vec::new());
-    for &rows in rows {
+    let path = project.root().join(if plan.plotted {
+        "docs/growth.svg"
+    } else {
+        "target/growth.svg"
+    });
+    for &rows in &plan.rows {
         let step = Step::begin(format!("growth: fill up to {rows} rows"));
         // What was measured with fewer rows is among them.
         let missing = rows.saturating_sub(warehouse.number("SELECT count() FROM events").await?);
@@ -139,18 +154,24 @@ async fn measure(
             runs.push(dbt.run(&["run"]).await?);
         }
         let read = read(&urls.activity).await?;
-        // Last, for what it brings changes the number of rows.
         let taken = take(urls).await?;
         warehouse.wait_for(&urls.firehose, stack).await?;
+        // Millions of one day would be another history.
+        warehouse.forget_taken().await?;
         step.done();
         let of = |of: fn(&Ran) -> f64| median(&runs.iter().map(of).collect::<Vec<_>>());
-        measured.push(Measured {
+        let one = Measured {
             rows,
             taken,
             dbt: of(|ran| ran.queries),
             dbt_in_all: of(|ran| ran.all),
             read,
-        });
+        };
+        // The rest takes a while, and may be cut short.
+        report::say(format!("growth: {one}"));
+        measured.push(one);
+        std::fs::write(&path, plot::svg(&panels(&measured)))
+            .with_context(|| format!("{} cannot be written", path.display()))?;
     }
     Ok(measured)
 }
@@ -197,7 +218,8 @@ impl Warehouse<'_> {
         while at < to {
             let rows = (to - at).min(10_000_000);
             let time = format!("toStartOfDay(now('UTC')) - 1 - toIntervalSecond(intDiv(n * 86400, {EVENTS_A_DAY}))");
-            self.insert(&time, at, rows).await?;
+            // Each came a second after it happened: what looks for arrivals would else find all of them.
+            self.insert(&time, "dt + 1", at, rows).await?;
             at += rows;
         }
         Ok(())
@@ -207,25 +229,25 @@ impl Warehouse<'_> {
     async fn arrive(&self, arrived: u64) -> anyhow::Result<()> {
         // Beyond the numbers of every history.
         let first = (1 << 40) + arrived;
-        self.insert("now('UTC') - toIntervalSecond(n % 600)", first, NEW_EVENTS)
+        self.insert("now('UTC') - toIntervalSecond(n % 600)", "now()", first, NEW_EVENTS)
             .await?;
         let week = "now('UTC') - toIntervalSecond(86400 + n * 7919 % (6 * 86400))";
-        self.insert(week, first + NEW_EVENTS, LATE_EVENTS).await?;
+        self.insert(week, "now()", first + NEW_EVENTS, LATE_EVENTS).await?;
         // `inserted_at` has whole seconds: what arrives in the second of a run is left to the next one.
         tokio::time::sleep(Duration::from_secs(1)).await;
         Ok(())
     }
 
     /// Events with these numbers `n`, which decide all but their times.
-    async fn insert(&self, time: &str, first: u64, rows: u64) -> anyhow::Result<()> {
+    async fn insert(&self, time: &str, inserted_at: &str, first: u64, rows: u64) -> anyhow::Result<()> {
         let statement = format!(
-            "INSERT INTO events (dt, name, user_id, url, obj, obj_id, product_id, amount, exp, event_id, received_at, request_id) \
+            "INSERT INTO events (dt, name, user_id, url, obj, obj_id, product_id, amount, exp, event_id, received_at, request_id, inserted_at) \
              SELECT {time} AS dt, multiIf(h % 100 < 70, 'view', h % 100 < 95, 'click', h % 100 < 98, 'scroll', 'purchase') AS name, \
              intDiv(toUInt64(dt), 86400) * {NEW_USERS} + intDiv(h % 997 * (h % 991), 49) % {USERS} AS user_id, \
              concat('https://shop.example/catalog/product/', toString(product)) AS url, 'product' AS obj, toString(product) AS obj_id, \
              intDiv(h, 1000) % 5000 AS product, if(name = 'purchase', 9.99, 0) AS amount, \
              if(h % 2 = 0, map('cart_style', if(user_id % 2 = 0, 'new', 'old')), map()) AS exp, generateUUIDv4() AS event_id, \
-             dt + toIntervalMillisecond(250) AS received_at, '' AS request_id \
+             dt + toIntervalMillisecond(250) AS received_at, '' AS request_id, {inserted_at} AS inserted_at \
              FROM (SELECT number AS n, cityHash64(number) AS h FROM numbers({first}, {rows})) \
              SETTINGS max_partitions_per_insert_block = 0, max_execution_time = 0"
         );
@@ -249,6 +271,23 @@ impl Warehouse<'_> {
         while stack.stream(&http).await?.spooled_records > 0 {
             ensure!(began.elapsed() < MERGES, "{firehose} does not deliver");
             tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        self.settle().await
+    }
+
+    /// Deletes what came through the stack: alone it carries the ids of its requests.
+    async fn forget_taken(&self) -> anyhow::Result<()> {
+        let months =
+            "SELECT arraySort(groupUniqArray(toYYYYMM(dt))) FROM events WHERE dt > now() - 86400 AND request_id != ''";
+        let client = ::clickhouse::Client::default()
+            .with_url(self.url)
+            .with_database("analytics");
+        let months: Vec<u32> = client.query(months).fetch_one().await?;
+        for month in months {
+            let statement = format!(
+                "ALTER TABLE events DELETE IN PARTITION {month} WHERE request_id != '' SETTINGS mutations_sync = 1"
+            );
+            throwaway::execute(self.url, &statement).await?;
         }
         self.settle().await
     }
