@@ -369,12 +369,11 @@ fn figures(measured: &[Measured]) -> Vec<Figure> {
     let mut figures = Vec::new();
     for (what, unit, of) in measures {
         for one in measured {
-            figures.push(Figure::new(
-                Part::Growth,
-                format!("{what}, {} rows", one.rows),
-                of(one),
-                unit,
-            ));
+            let figure = Figure::new(Part::Growth, format!("{what}, {} rows", one.rows), of(one), unit);
+            figures.push(match unit {
+                "s" => figure.of(format!("{:.1} s with dbt's own start", one.dbt_in_all)),
+                _ => figure,
+            });
         }
         let Some(first) = measured.first() else { continue };
         let off = measured
