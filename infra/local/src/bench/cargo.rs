@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use serde::Deserialize;
 use tokio::process::Command;
 
@@ -29,7 +29,7 @@ pub(super) async fn criterion(root: &Path, package: &str, name: &str, folder: &P
         .env("CRITERION_HOME", folder)
         .stdout(Stdio::null());
     let step = Step::begin(format!("{package}: build and run the bench {name} (minutes)"));
-    ended_well(&mut cargo).await?;
+    up::build::ended_well(&mut cargo, "the bench").await?;
     step.done();
     Ok(Measured {
         folder: folder.to_owned(),
@@ -49,9 +49,9 @@ pub(super) async fn built(root: &Path, package: &str, name: &str) -> anyhow::Res
         .args(["--package", package, "--bench", name])
         .stdout(Stdio::piped());
     let step = Step::begin(format!("{package}: build the bench {name} (minutes)"));
-    let messages = ended_well(&mut cargo).await?;
+    let messages = up::build::ended_well(&mut cargo, "the bench").await?;
     step.done();
-    up::executable(&messages, name).with_context(|| format!("cargo built no bench {name} of {package}"))
+    up::build::executable(&messages, name).with_context(|| format!("cargo built no bench {name} of {package}"))
 }
 
 fn cargo(root: &Path) -> Command {
@@ -65,21 +65,6 @@ fn cargo(root: &Path) -> Command {
         cargo.env_remove(name);
     }
     cargo
-}
-
-async fn ended_well(cargo: &mut Command) -> anyhow::Result<String> {
-    let output = match cargo.spawn() {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => bail!("cargo is not on PATH: install Rust"),
-        other => other
-            .context("cargo could not be started")?
-            .wait_with_output()
-            .await
-            .context("cargo was lost")?,
-    };
-    if !output.status.success() {
-        bail!("the bench failed: see above");
-    }
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 /// What criterion measured.

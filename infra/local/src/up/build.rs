@@ -67,6 +67,14 @@ async fn binaries(root: &Path, bins: &[&str], profile: Option<&str>) -> anyhow::
         .stdout(Stdio::piped())
         .stderr(Stdio::inherit())
         .kill_on_drop(true);
+    let messages = ended_well(&mut cargo, "the build").await?;
+    step.done();
+    let built = |bin: &&str| executable(&messages, bin).with_context(|| format!("cargo built no program {bin}"));
+    bins.iter().map(built).collect()
+}
+
+/// Runs cargo to its end, and gives what it wrote to a pipe. `what` it does, for the error.
+pub(crate) async fn ended_well(cargo: &mut Command, what: &str) -> anyhow::Result<String> {
     let output = match cargo.spawn() {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => bail!("cargo is not on PATH: install Rust"),
         other => other
@@ -76,12 +84,9 @@ async fn binaries(root: &Path, bins: &[&str], profile: Option<&str>) -> anyhow::
             .context("cargo was lost")?,
     };
     if !output.status.success() {
-        bail!("the build failed: see above");
+        bail!("{what} failed: see above");
     }
-    step.done();
-    let messages = String::from_utf8_lossy(&output.stdout);
-    let built = |bin: &&str| executable(&messages, bin).with_context(|| format!("cargo built no program {bin}"));
-    bins.iter().map(built).collect()
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 /// The path of a binary in cargo's messages (cargo's reference, "External tools": `compiler-artifact`).

@@ -38,7 +38,6 @@ use std::{
 
 use anyhow::{Context as _, bail};
 
-pub(crate) use self::build::executable;
 pub(crate) use self::leftovers::sweep;
 pub(crate) use self::settings::{FUNCTIONS, STREAM, Urls, WITHHELD};
 use self::{
